@@ -1,0 +1,37 @@
+# `make demo` and `make test` are all that a newcomer needs; each sets up what it uses.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint setup lock schemas clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Zhice needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(STAMP)
+
+demo: setup
+	$(VENV)/bin/zhice demo
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+test: setup lint
+	$(VENV)/bin/python -m pytest -n 2
+
+# A lock file with hashes and without any index address.
+lock:
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header \
+		--universal --python-version 3.11 --output-file requirements.lock
+
+schemas: setup
+	$(VENV)/bin/zhice schema --out docs/schemas
+
+clean:
+	rm -rf $(VENV) .zhice .mypy_cache .ruff_cache .hypothesis
