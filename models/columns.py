@@ -20,7 +20,6 @@ TICK = -2  # event_type of a tick
 BAD = -3  # event_type of a bad row
 
 
-
 @dataclass(slots=True)
 class KeyColumn:
     """The key of one keyed entity: `index[i]` points into `values`; -1 where record i does not carry it."""

@@ -1,0 +1,220 @@
+"""The engine: one loop over the columns of a record batch, in order. docs/semantics.md says what it does.
+
+The loop pauses where Python has something to do (`Pause`) and is then entered again at the same record; the result does
+not depend on where a log was cut.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from models import features
+from models.journeys import fire, mark_changed, take_event, touch
+from models.plan import (
+    BOUNDARY,
+    CANDIDATES,
+    CHANGED,
+    CLOCK,
+    DEDUP_IDS,
+    HEAP,
+    HOUR_MS,
+    LATEST,
+    NO_CLOCK,
+    PENDING,
+    QUEUED,
+    TRANSITIONS,
+    Status,
+)
+from models.rules import add_considered, consider, fill, holds, value_of
+from models.timers import cells_of, next_deadline, queue, ref_of
+
+
+class Pause(IntEnum):
+    """Why the loop returned."""
+
+    DONE = 0
+    OUT_FULL = 1
+    SNAPSHOT = 2
+    HEAP_FULL = 3
+
+
+_DONE: Final = int(Pause.DONE)
+_OUT_FULL: Final = int(Pause.OUT_FULL)
+_SNAPSHOT: Final = int(Pause.SNAPSHOT)
+_HEAP_FULL: Final = int(Pause.HEAP_FULL)
+_APPLIED: Final = int(Status.APPLIED)
+_DUPLICATE: Final = int(Status.DUPLICATE)
+_UNKNOWN: Final = int(Status.UNKNOWN)
+_NOT_AN_EVENT: Final = int(Status.NOT_AN_EVENT)
+
+
+@njit(cache=True)
+def no_room(plan, out):
+    """Whether the buffers might not hold what one event or one timer causes."""
+    transitions = len(out.transitions) - out.counts[TRANSITIONS]
+    candidates = len(out.candidates) - out.counts[CANDIDATES]
+    return transitions < 2 * len(plan.journey_entity) + 1 or candidates < len(plan.rule_when)
+
+
+@njit(cache=True)
+def advance(plan, state, out, record, timestamp):
+    """Advance the clock to a record's timestamp and do what is due; returns why it paused."""
+    clock = max(state.numbers[CLOCK], timestamp)
+    if state.numbers[CLOCK] == NO_CLOCK:
+        state.numbers[BOUNDARY] = clock // HOUR_MS * HOUR_MS + HOUR_MS
+    state.numbers[CLOCK] = clock
+    while True:
+        due, boundary = next_deadline(plan, state), state.numbers[BOUNDARY]
+        if boundary <= clock and boundary <= due:
+            if state.numbers[PENDING] > 0:
+                return _SNAPSHOT
+            state.numbers[BOUNDARY] = int(min(due, clock)) // HOUR_MS * HOUR_MS + HOUR_MS
+        elif due <= clock:
+            if no_room(plan, out):
+                return _OUT_FULL
+            fire(plan, state, out, record)
+        else:
+            return _DONE
+
+
+@njit(cache=True)
+def is_duplicate(state, customer, event_id):
+    """Whether the id is among the customer's last; if not, it is remembered."""
+    ids = state.ids[customer]
+    count = ids[DEDUP_IDS]
+    for k in range(min(count, DEDUP_IDS)):
+        if ids[k] == event_id:
+            return True
+    ids[count % DEDUP_IDS] = event_id
+    ids[DEDUP_IDS] = count + 1
+    return False
+
+
+@njit(cache=True)
+def take_feature(plan, out, acc, cells, properties, time):
+    """One event, one accumulator; true when the event is late for it."""
+    if not holds(plan, plan.acc_where[acc], cells, cells, properties, np.nan, out):
+        return False
+    column, expression = plan.acc_column[acc], plan.acc_value[acc]
+    value = 1.0
+    if column >= 0:
+        value = properties[column]
+    elif expression >= 0:
+        value = value_of(plan, expression, cells, cells, properties, np.nan, out)
+    if value != value:
+        return False
+    return features.take(plan, acc, cells, value, time)
+
+
+@njit(cache=True)
+def take_features(plan, state, batch, out, record):
+    """Update the rows that the event names; true when it is late for a feature."""
+    late = False
+    entities = batch.rows.shape[1]
+    time, properties = batch.event_time[record], batch.properties[record]
+    for entity in range(entities):
+        row = batch.rows[record, entity]
+        if row < 0:
+            continue
+        kind = 1 if entity else 0
+        cells = cells_of(state, kind, row)
+        mark_changed(state, kind, row, cells)
+        if not cells[LATEST] >= time:
+            cells[LATEST] = time
+        group = batch.event_type[record] * entities + entity
+        for k in range(plan.event_acc_bounds[group], plan.event_acc_bounds[group + 1]):
+            if take_feature(plan, out, plan.event_acc[k], cells, properties, time):
+                late = True
+    return late
+
+
+@njit(cache=True)
+def consider_rules(plan, state, batch, out, record, count):
+    """Consider the first `count` rules of `out.considered`."""
+    for k in range(count):
+        rule = out.considered[k]
+        entity = plan.rule_entity[rule]
+        instance_row = batch.rows[record, entity] if entity else -1
+        if entity and instance_row < 0:
+            continue
+        time, customer_row = batch.event_time[record], batch.rows[record, 0]
+        properties = batch.properties[record]
+        consider(plan, state, out, rule, record, customer_row, instance_row, properties, time, np.nan)
+
+
+@njit(cache=True)
+def apply(plan, state, batch, out, record):
+    """Apply one event of a declared type."""
+    if is_duplicate(state, batch.rows[record, 0], batch.event_id[record]):
+        out.status[record] = _DUPLICATE
+        return
+    out.status[record] = _APPLIED
+    out.late[record] = take_features(plan, state, batch, out, record)
+    count = 0
+    for journey in range(len(plan.journey_entity)):
+        count = take_event(plan, state, batch, out, record, journey, count)
+    event_type = batch.event_type[record]
+    count = add_considered(out.considered, count, plan.event_rule_bounds, plan.event_rules, event_type)
+    consider_rules(plan, state, batch, out, record, count)
+
+
+@njit(cache=True)
+def run(plan, state, batch, out, first):
+    """Work through the records from `first`; returns (the record reached, why it paused)."""
+    heap_room = 2 * len(plan.journey_entity) + 1
+    for record in range(first, len(batch.timestamp)):
+        if state.numbers[HEAP] + heap_room > len(state.heap_ref):
+            return record, _HEAP_FULL
+        reason = advance(plan, state, out, record, batch.timestamp[record])
+        if reason != _DONE:
+            return record, reason
+        event_type = batch.event_type[record]
+        if event_type >= 0:
+            if no_room(plan, out):
+                return record, _OUT_FULL
+            apply(plan, state, batch, out, record)
+        else:
+            out.status[record] = _UNKNOWN if event_type == -1 else _NOT_AN_EVENT
+    return len(batch.timestamp), _DONE
+
+
+@njit(cache=True)
+def read_rows(plan, state, kind, rows, entity, names, values, out):
+    """Fill values[row, k] with what register names[k] of the entity's profile program holds for each row."""
+    predicate = plan.profile_predicate[entity]
+    for k in range(len(rows)):
+        own = cells_of(state, kind, rows[k])
+        customer = state.customers[state.owner[rows[k]]] if kind else own
+        if plan.program_bounds[predicate] == plan.program_bounds[predicate + 1]:
+            fill(plan, predicate, customer, own, out.registers[:0], np.nan, out.registers)
+        else:
+            value_of(plan, predicate, customer, own, out.registers[:0], np.nan, out)
+        for n in range(len(names)):
+            values[k, n] = out.registers[names[n]]
+
+
+@njit(cache=True)
+def clear_changed(state, kind, rows):
+    """Note that the rows are in a snapshot; their pages must say so, too."""
+    for k in range(len(rows)):
+        cells_of(state, kind, rows[k])[CHANGED] = 0.0
+        touch(state, kind, rows[k])
+
+
+@njit(cache=True)
+def requeue(plan, state, kind, rows, entities):
+    """Rebuild the part of the heap that belongs to rows 0 … rows - 1 of a matrix; entities[row] is a row's type."""
+    for row in range(rows):
+        cells = cells_of(state, kind, row)
+        for journey in range(len(plan.journey_entity)):
+            if plan.journey_entity[journey] == entities[row]:
+                cell = plan.journey_cell[journey]
+                cells[cell + QUEUED] = np.nan
+                queue(state, ref_of(kind, row, journey), cells, cell)
+        if cells[CHANGED] == 1.0:
+            state.pending[state.numbers[PENDING]] = ref_of(kind, row, 0)
+            state.numbers[PENDING] += 1

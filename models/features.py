@@ -1,0 +1,176 @@
+"""Aggregates over tiles: how an accumulator takes an event and how a feature is read.
+
+A ring is one cell for its newest tile and then `tiles` tiles of one cell (two, value and time, for first and last).
+A lifetime is a single tile without the newest-tile cell.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from models.plan import LATEST, Aggregate
+
+_COUNT: Final = int(Aggregate.COUNT)
+_SUM: Final = int(Aggregate.SUM)
+_MIN: Final = int(Aggregate.MIN)
+_MAX: Final = int(Aggregate.MAX)
+_FIRST: Final = int(Aggregate.FIRST)
+_LAST: Final = int(Aggregate.LAST)
+_DISTINCT: Final = int(Aggregate.DISTINCT)
+
+
+def tile_cells(aggregate: int) -> int:
+    """Cells of one tile."""
+    return 2 if aggregate in (_FIRST, _LAST) else 1
+
+
+def accumulator_cells(aggregate: int, tiles: int) -> int:
+    """Cells of an accumulator with so many tiles (0: lifetime)."""
+    return 1 + tiles * tile_cells(aggregate) if tiles else tile_cells(aggregate)
+
+
+@njit(cache=True)
+def empty_tile(aggregate):
+    """What the cells of a tile hold over no events."""
+    if aggregate == _COUNT or aggregate == _SUM or aggregate == _DISTINCT:
+        return 0.0
+    return np.nan
+
+
+@njit(cache=True)
+def zone_offset(plan, time):
+    """The zone's offset at an instant, ms."""
+    low, high = 0, len(plan.zone_at)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if plan.zone_at[middle] <= time:
+            low = middle
+        else:
+            high = middle
+    return plan.zone_offset[low]
+
+
+@njit(cache=True)
+def tile_of(plan, acc, time):
+    """The number of the accumulator's tile in which an instant lies."""
+    if plan.acc_local[acc]:
+        time = time + zone_offset(plan, time)
+    return time // plan.acc_tile_ms[acc]
+
+
+@njit(cache=True)
+def merge(aggregate, cells, at, value, time):
+    """Merge one value into the tile at `at`."""
+    if aggregate == _COUNT:
+        cells[at] += 1.0
+    elif aggregate == _SUM:
+        cells[at] += value
+    elif aggregate == _MIN:
+        if not cells[at] <= value:
+            cells[at] = value
+    elif aggregate == _MAX:
+        if not cells[at] >= value:
+            cells[at] = value
+    elif aggregate == _FIRST:
+        if not cells[at + 1] <= time:
+            cells[at] = value
+            cells[at + 1] = time
+    elif aggregate == _LAST:
+        if not cells[at + 1] > time:
+            cells[at] = value
+            cells[at + 1] = time
+    elif 0 <= value:  # DISTINCT: a declared value is a bit
+        cells[at] = float(int(cells[at]) | (1 << int(value)))
+
+
+@njit(cache=True)
+def roll(plan, acc, cells, tile):
+    """Make `tile` the ring's newest, emptying the tiles that it passes."""
+    cell, tiles = plan.acc_cell[acc], plan.acc_tiles[acc]
+    aggregate = plan.acc_aggregate[acc]
+    width = 2 if aggregate == _FIRST or aggregate == _LAST else 1
+    newest = cells[cell]
+    steps = tiles
+    if newest == newest:
+        steps = min(tiles, tile - int(newest))
+    empty = empty_tile(aggregate)
+    for step in range(steps):
+        at = cell + 1 + ((tile - step) % tiles) * width
+        for k in range(width):
+            cells[at + k] = empty
+    if not newest >= tile:
+        cells[cell] = tile
+
+
+@njit(cache=True)
+def take(plan, acc, cells, value, time):
+    """Add an event's value to an accumulator; true when the event is late for a feature that reads it."""
+    aggregate, cell, tiles = plan.acc_aggregate[acc], plan.acc_cell[acc], plan.acc_tiles[acc]
+    if tiles == 0:
+        merge(aggregate, cells, cell, value, time)
+        return False
+    tile = tile_of(plan, acc, time)
+    age = tile_of(plan, acc, int(cells[LATEST])) - tile
+    if age >= tiles:
+        return True
+    roll(plan, acc, cells, tile)
+    width = 2 if aggregate == _FIRST or aggregate == _LAST else 1
+    merge(aggregate, cells, cell + 1 + (tile % tiles) * width, value, time)
+    return age >= plan.acc_least_tiles[acc]
+
+
+@njit(cache=True)
+def finish(aggregate, total):
+    """The value of a feature, from its merged tile."""
+    if aggregate == _DISTINCT:
+        bits, count = int(total), 0
+        while bits:
+            bits &= bits - 1
+            count += 1
+        return float(count)
+    return total
+
+
+@njit(cache=True)
+def read_ring(plan, acc, window_tiles, cells):
+    """Merge the tiles of the window that ends with the row's largest event time, from oldest to newest."""
+    aggregate, cell, tiles = plan.acc_aggregate[acc], plan.acc_cell[acc], plan.acc_tiles[acc]
+    total = empty_tile(aggregate)
+    newest = cells[cell]
+    if newest != newest:
+        return total
+    last = int(newest)
+    first = tile_of(plan, acc, int(cells[LATEST])) - window_tiles + 1
+    first = max(first, last - tiles + 1)
+    for tile in range(first, last + 1):
+        slot = tile % tiles
+        if aggregate == _FIRST or aggregate == _LAST:
+            value = cells[cell + 1 + slot * 2]
+            if value == value and (aggregate == _LAST or total != total):
+                total = value
+            continue
+        value = cells[cell + 1 + slot]
+        if aggregate == _COUNT or aggregate == _SUM:
+            total += value
+        elif aggregate == _MIN:
+            if not total <= value and value == value:
+                total = value
+        elif aggregate == _MAX:
+            if not total >= value and value == value:
+                total = value
+        else:
+            total = float(int(total) | int(value))
+    return total
+
+
+@njit(cache=True)
+def read(plan, feature, cells):
+    """The value of a feature for a row; NaN is NULL."""
+    acc = plan.feature_acc[feature]
+    aggregate = plan.acc_aggregate[acc]
+    if plan.acc_tiles[acc] == 0:
+        return finish(aggregate, cells[plan.acc_cell[acc]])
+    return finish(aggregate, read_ring(plan, acc, plan.feature_tiles[feature], cells))

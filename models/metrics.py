@@ -1,0 +1,114 @@
+"""Counts per clock minute, event type, channel and event minute. A group is closed when the clock has left its minute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+MINUTE_MS: Final = 60_000
+# columns of open rows: int64[n, 6]; channel as float bits is not needed, it is a small number (NaN: -2)
+CLOCK_MINUTE, EVENT_TYPE, CHANNEL, EVENT_MINUTE, CUSTOMER, AMOUNT = range(6)
+NO_CHANNEL: Final = -2
+
+
+@dataclass(slots=True)
+class MetricRows:
+    """Closed groups, one an entry. Minutes in ms; channel: number, -1 another one, -2 none; `offset` closed the group."""
+
+    clock_minute: NDArray[np.int64]
+    event_type: NDArray[np.int64]
+    channel: NDArray[np.int64]
+    event_minute: NDArray[np.int64]
+    events: NDArray[np.int64]
+    customers: NDArray[np.int64]
+    amount: NDArray[np.float64]
+    offset: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+
+def no_metrics() -> MetricRows:
+    empty = np.empty(0, np.int64)
+    return MetricRows(empty, empty, empty, empty, empty, empty, np.empty(0), empty)
+
+
+def concat(parts: list[MetricRows]) -> MetricRows:
+    """Groups of several parts, in order."""
+    if not parts:
+        return no_metrics()
+    names = MetricRows.__slots__  # type: ignore[attr-defined]
+    return MetricRows(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+@dataclass(slots=True)
+class Metrics:
+    """The open minute of one shard: int64[n, 6] rows of applied events, amounts as bits of float64."""
+
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls) -> Metrics:
+        return cls(np.empty((0, 6), np.int64))
+
+    def add(
+        self,
+        clock: NDArray[np.int64],
+        event_type: NDArray[Any],
+        channel: NDArray[np.float64],
+        event_time: NDArray[np.int64],
+        customer: NDArray[np.int64],
+        amount: NDArray[np.float64],
+    ) -> None:
+        """Add applied events; arrays of one length, `clock` in ms when each was applied."""
+        rows = np.empty((len(clock), 6), np.int64)
+        rows[:, CLOCK_MINUTE] = clock // MINUTE_MS * MINUTE_MS
+        rows[:, EVENT_TYPE] = event_type
+        rows[:, CHANNEL] = np.where(np.isnan(channel), NO_CHANNEL, channel)
+        rows[:, EVENT_MINUTE] = event_time // MINUTE_MS * MINUTE_MS
+        rows[:, CUSTOMER] = customer
+        rows[:, AMOUNT] = np.where(np.isnan(amount), 0.0, amount).view(np.int64)
+        self.rows = np.concatenate([self.rows, rows])
+
+    def close(self, clock: NDArray[np.int64], offset: NDArray[np.int64]) -> MetricRows:
+        """Close what the clock has left: clock, offset: int64[n], ascending, of a batch's records."""
+        if not len(self.rows) or not len(clock):
+            return no_metrics()
+        minute = clock // MINUTE_MS * MINUTE_MS
+        closed = self.rows[:, CLOCK_MINUTE] < minute[-1]
+        if not closed.any():
+            return no_metrics()
+        rows, self.rows = self.rows[closed], self.rows[~closed]
+        groups = _groups(rows)
+        at = np.searchsorted(minute, groups.clock_minute, side="right")
+        groups.offset = offset[at]
+        return groups
+
+    def close_all(self, offset: int) -> MetricRows:
+        """Close every group, at the end."""
+        if not len(self.rows):
+            return no_metrics()
+        groups = _groups(self.rows)
+        groups.offset = np.full(len(groups.events), offset, np.int64)
+        self.rows = self.rows[:0]
+        return groups
+
+
+def _groups(rows: NDArray[np.int64]) -> MetricRows:
+    """Group rows by their first four columns, in ascending order; the order of arrival holds within a group."""
+    order = np.lexsort([rows[:, k] for k in (EVENT_MINUTE, CHANNEL, EVENT_TYPE, CLOCK_MINUTE)])
+    rows = rows[order]
+    keys = rows[:, :CUSTOMER]
+    starts = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)])
+    group = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(rows)]))
+    pairs = np.unique(np.stack([group, rows[:, CUSTOMER]], axis=1), axis=0)
+    return MetricRows(
+        *(rows[starts, k] for k in (CLOCK_MINUTE, EVENT_TYPE, CHANNEL, EVENT_MINUTE)),
+        events=np.diff(np.r_[starts, len(rows)]).astype(np.int64),
+        customers=np.bincount(pairs[:, 0], minlength=len(starts)).astype(np.int64),
+        amount=np.bincount(group, weights=rows[:, AMOUNT].copy().view(np.float64), minlength=len(starts)),
+        offset=np.zeros(len(starts), np.int64),
+    )

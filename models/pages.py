@@ -1,0 +1,79 @@
+"""Pages: 64 rows of a shard as bytes. Only cells that differ from an empty row are kept, behind a bitmap."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+PAGE_FORMAT = 1
+
+
+class Page(msgspec.Struct, frozen=True, array_like=True):
+    """Rows first … first + len(names) - 1 of a matrix. `bits`: a bit a cell, set where `values` holds it."""
+
+    format: int
+    names: list[list[str]]  # what each row is about: [customer] or [entity, customer, key]
+    width: int  # cells of a row
+    bits: bytes
+    values: bytes
+    ids: bytes  # int64, the event ids of customers
+
+
+class PageError(ValueError):
+    """A page that this version cannot read."""
+
+
+@njit(cache=True)
+def _pack(rows, templates, bits, values):
+    """Note the cells of rows (int64 views) that differ from their templates; returns how many there are."""
+    count, cell = 0, 0
+    for row in range(rows.shape[0]):
+        for k in range(rows.shape[1]):
+            if rows[row, k] != templates[row, k]:
+                bits[cell >> 3] |= np.uint8(1 << (cell & 7))
+                values[count] = rows[row, k]
+                count += 1
+            cell += 1
+    return count
+
+
+@njit(cache=True)
+def _unpack(rows, bits, values):
+    """Put the noted cells over rows that hold their templates."""
+    count, cell = 0, 0
+    for row in range(rows.shape[0]):
+        for k in range(rows.shape[1]):
+            if bits[cell >> 3] & (1 << (cell & 7)):
+                rows[row, k] = values[count]
+                count += 1
+            cell += 1
+
+
+def pack(
+    names: list[list[str]], rows: NDArray[np.float64], templates: NDArray[np.float64], ids: bytes
+) -> bytes:
+    """One page. rows, templates: float64[n, cells], C-contiguous."""
+    bits = np.zeros((rows.size + 7) // 8, np.uint8)
+    values = np.empty(rows.size, np.int64)
+    count = _pack(rows.view(np.int64), templates.view(np.int64), bits, values)
+    page = Page(PAGE_FORMAT, names, rows.shape[1], bits.tobytes(), values[:count].tobytes(), ids)
+    return msgspec.msgpack.encode(page)
+
+
+def decode(blob: bytes) -> Page:
+    """Read what `pack` wrote; the rows' cells follow with `unpack`. Raises PageError."""
+    try:
+        page = msgspec.msgpack.decode(blob, type=Page)
+    except msgspec.DecodeError as error:
+        raise PageError(f"a page of the state is damaged: {error}") from None
+    if page.format != PAGE_FORMAT:
+        raise PageError(f"a page has format {page.format}; this version reads {PAGE_FORMAT}")
+    return page
+
+
+def unpack(page: Page, rows: NDArray[np.float64]) -> None:
+    """Fill rows: float64[n, width], which hold their templates."""
+    bits, values = np.frombuffer(page.bits, np.uint8), np.frombuffer(page.values, np.int64)
+    _unpack(rows.view(np.int64), bits, values)

@@ -1,0 +1,204 @@
+"""The arrays that the engine's loop works on, as named tuples: numba takes them as they are.
+
+`Plan` is the compiled catalogue (read only), `State` one shard, `Batch` one record batch, `Out` what came of it.
+CSR means: the entries of group g are `items[bounds[g]:bounds[g + 1]]`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.programs import MAX_STACK
+
+HOUR_MS: Final = 3_600_000
+PAGE_ROWS: Final = 64  # rows of a page, the unit of a checkpoint
+DEDUP_IDS: Final = 16  # ids of a customer that are remembered
+
+# cells of every row
+LATEST: Final = 0  # largest event time, ms; NaN before the first event
+CHANGED: Final = 1  # 1 when the row changed since its last snapshot
+ROW_CELLS: Final = 2
+
+# cells of a journey, from Plan.journey_cell
+STAGE: Final = 0  # number in Journey.stages; NaN before the first
+ENTERED: Final = 1  # entered_at, ms
+ANCHOR: Final = 2  # ms from which the stage's timers count
+TIMER: Final = 3  # which timer of the stage is next
+DEADLINE: Final = 4  # when it is due, ms; NaN when there is none
+QUEUED: Final = 5  # the deadline under which the heap holds this journey; NaN when it does not
+JOURNEY_CELLS: Final = 6
+
+# numbers of a shard, in State.numbers
+CLOCK: Final = 0
+BOUNDARY: Final = 1  # the next hour at which a snapshot is due, ms
+PENDING: Final = 2  # rows in State.pending
+HEAP: Final = 3  # entries in the heap
+STATE_NUMBERS: Final = 4
+NO_CLOCK: Final = -(2**62)
+
+# counts in Out.counts
+TRANSITIONS: Final = 0
+CANDIDATES: Final = 1
+
+
+class Aggregate(IntEnum):
+    COUNT = 0
+    SUM = 1
+    MIN = 2
+    MAX = 3
+    FIRST = 4
+    LAST = 5
+    DISTINCT = 6
+
+
+class Input(IntEnum):
+    """What an input register of a predicate is filled with."""
+
+    PROPERTY = 0
+    FEATURE = 1
+    STAGE = 2
+    TIME_IN_STAGE = 3
+
+
+class Status(IntEnum):
+    """What became of a record."""
+
+    APPLIED = 0
+    DUPLICATE = 1
+    UNKNOWN = 2
+    NOT_AN_EVENT = 3
+
+
+class Plan(NamedTuple):
+    """The catalogue as arrays. A predicate q (-1: none) is program q with the inputs of CSR group q."""
+
+    ops: NDArray[np.int32]
+    args: NDArray[np.float64]
+    program_bounds: NDArray[np.int32]
+    input_bounds: NDArray[np.int32]
+    input_kind: NDArray[np.int32]
+    input_index: NDArray[np.int32]
+    input_register: NDArray[np.int32]
+    # accumulators: the cells that features share
+    acc_aggregate: NDArray[np.int32]
+    acc_cell: NDArray[np.int32]
+    acc_tiles: NDArray[np.int64]  # tiles of the ring; 0 for a lifetime
+    acc_least_tiles: NDArray[np.int64]  # of the shortest window that reads it
+    acc_tile_ms: NDArray[np.int64]
+    acc_local: NDArray[np.bool_]  # tiles of local days
+    acc_where: NDArray[np.int32]
+    acc_value: NDArray[np.int32]
+    acc_column: NDArray[np.int32]  # the property column, where the value is just that
+    event_acc_bounds: NDArray[np.int32]  # group: event type * entities + entity
+    event_acc: NDArray[np.int32]
+    feature_acc: NDArray[np.int32]
+    feature_tiles: NDArray[np.int64]
+    feature_entity: NDArray[np.int32]
+    # journeys; a stage's global number is journey_stage[j] + number
+    journey_entity: NDArray[np.int32]
+    journey_cell: NDArray[np.int32]
+    journey_stage: NDArray[np.int32]
+    event_move_bounds: NDArray[np.int32]  # group: event type * journeys + journey
+    event_move: NDArray[np.int32]
+    move_from: NDArray[np.bool_]  # [moves, stages of the journey with the most]
+    move_to: NDArray[np.int32]
+    move_when: NDArray[np.int32]
+    stage_restart: NDArray[np.bool_]  # [stages, event types]
+    stage_to: NDArray[np.int32]  # where the timeout leads; -1
+    timer_bounds: NDArray[np.int32]  # group: stage
+    timer_after_ms: NDArray[np.int64]
+    timer_rule: NDArray[np.int32]  # -1: the stage's timeout
+    entered_bounds: NDArray[np.int32]  # group: stage; rules that listen to entering it
+    entered_rules: NDArray[np.int32]
+    timeout_bounds: NDArray[np.int32]  # group: stage; rules to consider when its timeout has moved the entity
+    timeout_rules: NDArray[np.int32]
+    event_rule_bounds: NDArray[np.int32]
+    event_rules: NDArray[np.int32]
+    rule_entity: NDArray[np.int32]
+    rule_journey: NDArray[np.int32]  # whose stage is evidence; -1
+    rule_when: NDArray[np.int32]
+    rule_gate_bounds: NDArray[np.int32]
+    rule_gates: NDArray[np.int32]  # predicates
+    profile_predicate: NDArray[np.int32]  # of each entity: a program that stores all its tags
+    zone_at: NDArray[np.int64]  # instants, ms, from which ...
+    zone_offset: NDArray[np.int64]  # ... this offset holds, ms
+
+
+class State(NamedTuple):
+    """One shard. Row refs: kind << 62 | row << 12 | journey, with kind 0 for customers and 1 for instances."""
+
+    customers: NDArray[np.float64]  # [rows, cells]
+    instances: NDArray[np.float64]
+    owner: NDArray[np.int64]  # customer row of an instance
+    ids: NDArray[np.int64]  # [customer rows, DEDUP_IDS + 1]; the last cell counts
+    dirty_customers: NDArray[np.bool_]  # pages
+    dirty_instances: NDArray[np.bool_]
+    pending: NDArray[np.int64]  # refs of rows that changed since their last snapshot
+    heap_deadline: NDArray[np.float64]
+    heap_ref: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    timestamp: NDArray[np.int64]
+    event_type: NDArray[np.int32]
+    event_time: NDArray[np.int64]
+    event_id: NDArray[np.int64]
+    rows: NDArray[np.int64]  # [n, entities]: the customer's row, then instances; -1
+    properties: NDArray[np.float64]
+
+
+class Out(NamedTuple):
+    """Buffers; the loop pauses to have them emptied when they might not hold what one record causes."""
+
+    status: NDArray[np.int8]
+    late: NDArray[np.bool_]
+    counts: NDArray[np.int64]
+    transitions: NDArray[np.float64]  # columns: TransitionColumn
+    candidates: NDArray[np.float64]  # columns: CandidateColumn, then the registers that the predicate read
+    registers: NDArray[np.float64]  # scratch
+    stack: NDArray[np.float64]  # scratch
+    considered: NDArray[np.int32]  # scratch: the rules that a step considers
+
+
+class TransitionColumn(IntEnum):
+    RECORD = 0
+    KIND = 1
+    ROW = 2
+    JOURNEY = 3
+    FROM = 4  # NaN: none
+    TO = 5
+    ENTERED_AT = 6
+    TIME_IN_STAGE = 7  # NaN: none
+    BY_TIMEOUT = 8
+    CLOCK = 9
+
+
+class CandidateColumn(IntEnum):
+    RECORD = 0
+    RULE = 1
+    CUSTOMER = 2  # row
+    INSTANCE = 3  # row; -1
+    STAGE = 4  # NaN: none
+    DEADLINE = 5  # NaN: an event's
+    CLOCK = 6
+    GATES = 7  # how many gates passed, in order
+    VALUES = 8  # the first register
+
+
+def new_out(records: int, registers: int, rules: int, room: int) -> Out:
+    """Buffers for a batch of `records`; `room` rows for transitions and for candidates."""
+    return Out(
+        status=np.full(records, Status.NOT_AN_EVENT, np.int8),
+        late=np.zeros(records, np.bool_),
+        counts=np.zeros(2, np.int64),
+        transitions=np.empty((room, len(TransitionColumn)), np.float64),
+        candidates=np.empty((room, CandidateColumn.VALUES + registers), np.float64),
+        registers=np.empty(max(registers, 1), np.float64),
+        stack=np.empty(MAX_STACK, np.float64),
+        considered=np.empty(max(rules, 1), np.int32),
+    )

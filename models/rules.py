@@ -1,0 +1,117 @@
+"""Predicates and rules: what a predicate reads, whether it holds, and the candidate that is captured."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from models import features
+from models.plan import CANDIDATES, CLOCK, ENTERED, STAGE, CandidateColumn, Input
+from models.programs import evaluate
+
+_PROPERTY: Final = int(Input.PROPERTY)
+_FEATURE: Final = int(Input.FEATURE)
+_STAGE: Final = int(Input.STAGE)
+_RECORD: Final = int(CandidateColumn.RECORD)
+_RULE: Final = int(CandidateColumn.RULE)
+_CUSTOMER: Final = int(CandidateColumn.CUSTOMER)
+_INSTANCE: Final = int(CandidateColumn.INSTANCE)
+_EVIDENCE_STAGE: Final = int(CandidateColumn.STAGE)
+_DEADLINE: Final = int(CandidateColumn.DEADLINE)
+_CLOCK: Final = int(CandidateColumn.CLOCK)
+_GATES: Final = int(CandidateColumn.GATES)
+_VALUES: Final = int(CandidateColumn.VALUES)
+
+
+@njit(cache=True)
+def stage_time(cells, cell, now):
+    """ms in the stage at `now`; NaN before the first stage."""
+    entered = cells[cell + ENTERED]
+    if entered != entered:
+        return np.nan
+    return max(0.0, now - entered)
+
+
+@njit(cache=True)
+def fill(plan, predicate, customer, own, properties, now, registers):
+    """Fill the registers that the predicate reads. `properties` is empty at a timer: then they are NULL."""
+    for k in range(plan.input_bounds[predicate], plan.input_bounds[predicate + 1]):
+        kind, index, register = plan.input_kind[k], plan.input_index[k], plan.input_register[k]
+        if kind == _PROPERTY:
+            registers[register] = properties[index] if len(properties) else np.nan
+        elif kind == _FEATURE:
+            registers[register] = features.read(
+                plan, index, customer if plan.feature_entity[index] == 0 else own
+            )
+        else:
+            cells = customer if plan.journey_entity[index] == 0 else own
+            cell = plan.journey_cell[index]
+            if kind == _STAGE:
+                registers[register] = cells[cell + STAGE]
+            else:
+                registers[register] = stage_time(cells, cell, now)
+
+
+@njit(cache=True)
+def value_of(plan, predicate, customer, own, properties, now, out):
+    """The value of a predicate or expression, and its inputs in `out.registers`."""
+    fill(plan, predicate, customer, own, properties, now, out.registers)
+    first, end = plan.program_bounds[predicate], plan.program_bounds[predicate + 1]
+    return evaluate(plan.ops, plan.args, first, end, out.registers, out.stack)
+
+
+@njit(cache=True)
+def holds(plan, predicate, customer, own, properties, now, out):
+    """Whether a predicate is TRUE; one that is absent is."""
+    if predicate < 0:
+        return True
+    value = value_of(plan, predicate, customer, own, properties, now, out)
+    return value == value and value != 0.0
+
+
+@njit(cache=True)
+def gates_passed(plan, rule, customer, out):
+    """How many of the rule's gates pass, in order, before one fails."""
+    first, end = plan.rule_gate_bounds[rule], plan.rule_gate_bounds[rule + 1]
+    for k in range(first, end):
+        if not holds(plan, plan.rule_gates[k], customer, customer, out.registers[:0], np.nan, out):
+            return k - first
+    return end - first
+
+
+@njit(cache=True)
+def consider(plan, state, out, rule, record, customer_row, instance_row, properties, now, deadline):
+    """Evaluate a rule; where its predicate holds, capture the candidate with all that it read."""
+    customer = state.customers[customer_row]
+    own = state.instances[instance_row] if instance_row >= 0 else customer
+    if not holds(plan, plan.rule_when[rule], customer, own, properties, now, out):
+        return
+    at = out.counts[CANDIDATES]
+    out.counts[CANDIDATES] = at + 1
+    row = out.candidates[at]
+    row[_VALUES:] = out.registers[: len(row) - _VALUES]
+    journey = plan.rule_journey[rule]
+    row[_RECORD], row[_RULE] = record, rule
+    row[_CUSTOMER], row[_INSTANCE] = customer_row, instance_row
+    row[_EVIDENCE_STAGE] = own[plan.journey_cell[journey] + STAGE] if journey >= 0 else np.nan
+    row[_DEADLINE], row[_CLOCK] = deadline, state.numbers[CLOCK]
+    row[_GATES] = gates_passed(plan, rule, customer, out)
+
+
+@njit(cache=True)
+def add_considered(considered, count, bounds, rules, group):
+    """Merge a CSR group into the ascending list of rules to consider, each once; returns the new count."""
+    for k in range(bounds[group], bounds[group + 1]):
+        rule = rules[k]
+        at = count
+        while at > 0 and considered[at - 1] > rule:
+            at -= 1
+        if at > 0 and considered[at - 1] == rule:
+            continue
+        for shift in range(count, at, -1):
+            considered[shift] = considered[shift - 1]
+        considered[at] = rule
+        count += 1
+    return count

@@ -1,0 +1,125 @@
+"""A shard as records: pages and a closing record, as they are written to the compacted state topic and read back.
+
+A closing record is the moment of a checkpoint: pages after the last one belong to a checkpoint that was never
+finished, and are not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from models import engine, pages
+from models.metrics import Metrics
+from models.plan import DEDUP_IDS, HEAP, PAGE_ROWS, PENDING
+
+if TYPE_CHECKING:
+    from models.shard import Shard
+
+CLOSING_KEY = b"checkpoint"
+KINDS = (b"c", b"i")  # of pages: customers, instances
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """What the partition as a whole knows at a checkpoint."""
+
+    format: int
+    layout: str  # signature of the catalogue whose cells the pages hold
+    next_offset: int
+    numbers: list[int]
+    metrics: bytes  # int64 rows of the open minute
+
+
+class StateError(RuntimeError):
+    """State that does not fit the catalogue; the message says what to do."""
+
+
+def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
+    """Dirty pages and the closing record; marks them clean."""
+    state = shard.rows.state
+    records = [
+        (KINDS[kind] + str(page).encode(), _page(shard, kind, page))
+        for kind, dirty in enumerate((state.dirty_customers, state.dirty_instances))
+        for page in np.flatnonzero(dirty).tolist()
+    ]
+    state.dirty_customers[:] = False
+    state.dirty_instances[:] = False
+    closing = Closing(
+        format=pages.PAGE_FORMAT,
+        layout=shard.layout.signature,
+        next_offset=shard.next_offset,
+        numbers=state.numbers.tolist(),
+        metrics=shard.metrics.rows.tobytes(),
+    )
+    return [*records, (CLOSING_KEY, msgspec.msgpack.encode(closing))]
+
+
+def _page(shard: Shard, kind: int, page: int) -> bytes:
+    rows = shard.rows
+    first = page * PAGE_ROWS
+    if kind == 0:
+        names = [[customer] for customer in rows.customer_ids[first : first + PAGE_ROWS]]
+        ids = rows.state.ids[first : first + len(names)].tobytes()
+    else:
+        names = [list(name) for name in rows.instance_names[first : first + PAGE_ROWS]]
+        ids = b""
+    matrix = rows.state.instances if kind else rows.state.customers
+    return pages.pack(
+        names, matrix[first : first + len(names)], rows.templates(kind == 1, first, len(names)), ids
+    )
+
+
+def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
+    """Fill a new shard. Raises StateError, or PageError for a page that cannot be read."""
+    committed: dict[bytes, bytes] = {}
+    open_: dict[bytes, bytes] = {}
+    for key, value in records:
+        open_[key] = value
+        if key == CLOSING_KEY:
+            committed |= open_
+            open_ = {}
+    if not committed:
+        return shard
+    closing = msgspec.msgpack.decode(committed.pop(CLOSING_KEY), type=Closing)
+    if closing.layout != shard.layout.signature:
+        raise StateError(
+            "the state topic was written with another catalogue; run the worker with that catalogue, "
+            "or under another --app name to start anew from the events"
+        )
+    for key in sorted(committed, key=lambda key: (key[:1], int(key[1:]))):
+        _load(shard, KINDS.index(key[:1]), int(key[1:]), pages.decode(committed[key]))
+    shard.next_offset = closing.next_offset
+    shard.metrics = Metrics(np.frombuffer(closing.metrics, np.int64).reshape(-1, 6).copy())
+    _resume(shard, closing.numbers)
+    return shard
+
+
+def _load(shard: Shard, kind: int, number: int, page: pages.Page) -> None:
+    """Pages come in order, customers first, so that rows get the numbers that they had."""
+    rows, first = shard.rows, number * PAGE_ROWS
+    for name in page.names:
+        if kind == 0:
+            rows.customer(name[0])
+        else:
+            entity, customer, key = name
+            rows.instance(rows.layout.entity_number[entity], rows.customers[customer], key)
+    matrix = rows.state.instances if kind else rows.state.customers
+    pages.unpack(page, matrix[first : first + len(page.names)])
+    if kind == 0:
+        ids = np.frombuffer(page.ids, np.int64).reshape(-1, DEDUP_IDS + 1)
+        rows.state.ids[first : first + len(page.names)] = ids
+
+
+def _resume(shard: Shard, numbers: list[int]) -> None:
+    """Rebuild the heap and the list of rows that wait for a snapshot."""
+    rows, plan = shard.rows, shard.layout.plan
+    entities = (len(rows.customer_ids) + len(rows.instance_names)) * max(1, len(plan.journey_entity))
+    rows.grow_heap(entities)
+    rows.state.numbers[:] = numbers
+    rows.state.numbers[HEAP] = rows.state.numbers[PENDING] = 0
+    customers = np.zeros(len(rows.customer_ids), np.int32)
+    engine.requeue(plan, rows.state, 0, len(customers), customers)
+    engine.requeue(plan, rows.state, 1, len(rows.instance_names), rows.instance_entity)
