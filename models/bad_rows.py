@@ -73,9 +73,7 @@ class _Object(Struct):
 def text_failure(value: bytes) -> Failure | None:
     """What is wrong with the value before any field is looked at; None if it is a JSON object."""
     if not value:
-        return Failure(
-            Reason.EMPTY_VALUE, None, "the record has no value, and no header that makes it a tick"
-        )
+        return Failure(Reason.EMPTY_VALUE, None, "the record has no value, and no header that makes it a tick")
     if len(value) > MAX_EVENT_BYTES:
         return Failure(Reason.TOO_LARGE, None, f"{len(value)} bytes, at most {MAX_EVENT_BYTES} are allowed")
     try:

@@ -263,7 +263,9 @@ def load(text_by_file: Mapping[str, str]) -> Catalogue:
     report = Report()
     tables_by_file = dict(_parsed(text_by_file, report))
     header = _header(tables_by_file, report)
-    entries = {attribute: tuple(_entries(tables_by_file, table, report)) for table, (attribute, _) in ENTRIES.items()}
+    entries: dict[str, Any] = {
+        attribute: tuple(_entries(tables_by_file, table, report)) for table, (attribute, _) in ENTRIES.items()
+    }
     catalogue = Catalogue(**msgspec.structs.asdict(header), **entries)
     check(catalogue, report)
     if report.errors:

@@ -93,15 +93,19 @@ def _check_names(catalogue: Catalogue, report: Report) -> None:
         for name in event.properties:
             if check_column(report, event, f"properties.{name}", name):
                 owners.setdefault(name, f"a property of '{event.name}'")
-    for entry, what in (*((one, "feature") for one in catalogue.features), *((one, "tag") for one in catalogue.tags)):
+    named: list[tuple[Any, str]] = [(feature, "a feature") for feature in catalogue.features]
+    named += [(tag, "a tag") for tag in catalogue.tags]
+    for entry, what in named:
         if check_column(report, entry, "name", entry.name):
-            _claim(report, entry, entry.name, f"a {what}", owners)
+            _claim(report, entry, entry.name, what, owners)
     for journey in catalogue.journeys:
         if check_name(report, journey, "name", journey.name):
             for column in (f"{journey.name}_stage", f"{journey.name}_time_in_stage_ms"):
                 _claim(report, journey, column, f"a column of the journey '{journey.name}'", owners)
-    for one in (*catalogue.rules, *catalogue.gates):
-        check_name(report, one, "name", one.name)
+    for rule in catalogue.rules:
+        check_name(report, rule, "name", rule.name)
+    for gate in catalogue.gates:
+        check_name(report, gate, "name", gate.name)
     for attribute in LIMITS:
         _check_unique(getattr(catalogue, attribute), report)
 
@@ -164,44 +168,45 @@ def _is_property(
 
 
 def _check_features(catalogue: Catalogue, report: Report) -> Catalogue:
-    right = []
-    for feature in catalogue.features:
-        found = len(report.errors)
-        _check_feature(catalogue, feature, report)
-        if len(report.errors) == found:
-            right.append(feature)
-        else:
-            report.excuse("name", feature.name)
-    return replace(catalogue, features=tuple(right))
+    right = tuple(feature for feature in catalogue.features if _is_feature(catalogue, feature, report))
+    report.excuse("name", *({feature.name for feature in catalogue.features} - {feature.name for feature in right}))
+    return replace(catalogue, features=right)
 
 
-def _check_feature(catalogue: Catalogue, feature: Feature, report: Report) -> None:
+def _is_feature(catalogue: Catalogue, feature: Feature, report: Report) -> bool:
+    """Whether it is right, and reads nothing that is wrong."""
+    found = len(report.errors)
     report.is_known(feature, "entity", "entity", feature.entity, names.entities(catalogue))
     check_list(report, feature, "on", feature.on)
     typed = check_events(catalogue, report, feature, "on", feature.on, feature.entity)
     columns = names.event_names(catalogue, feature.on if typed else [event.name for event in catalogue.events])
     check_predicate(catalogue, report, feature, "where", feature.where, columns)
-    _check_value(catalogue, feature, report, columns)
+    has_value = _check_value(catalogue, feature, report, columns)
     _check_window(feature, report)
+    return typed and has_value and len(report.errors) == found
 
 
-def _check_value(catalogue: Catalogue, feature: Feature, report: Report, columns: Mapping[str, Type]) -> None:
+def _check_value(catalogue: Catalogue, feature: Feature, report: Report, columns: Mapping[str, Type]) -> bool:
     if feature.value is None:
         if feature.aggregate != "count":
             report.add(feature, "value", f"is missing; {feature.aggregate} needs one")
-        return
+        return True
     value = check_expression(catalogue, report, feature, "value", feature.value, columns)
     if value is not None and (wrong := _misfit(feature.aggregate, value, feature.value.strip() in columns)):
         report.add(feature, "value", wrong)
+    return value is not None
 
 
 def _misfit(aggregate: str, value: Expression, bare: bool) -> str:
     """Why an aggregate cannot be over this value; "" if it can."""
     kind, values = value.type.kind, value.type.values
+    found = f"this is {describe(value.type)}"
+    if kind is Kind.NULL:
+        return f"{aggregate} needs a value, but {found}"
     if aggregate in ("sum", "min", "max") and kind is not Kind.NUMBER:
-        return f"{aggregate} needs a number, but this is {describe(value.type)}"
+        return f"{aggregate} needs a number, but {found}"
     if aggregate == "distinct" and kind is not Kind.STRING:
-        return f"distinct needs a string property with declared values, but this is {describe(value.type)}"
+        return f"distinct needs a string property with declared values, but {found}"
     if aggregate == "distinct" and len(values) > MAX_DISTINCT:
         return f"distinct counts at most {MAX_DISTINCT} values, but this has {len(values)}"
     if aggregate in ("distinct", "first", "last") and kind is Kind.STRING and not (bare and values):

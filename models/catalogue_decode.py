@@ -17,7 +17,7 @@ Note = Callable[[str, str], None]  # takes a field and what is wrong with it
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 EXPECTED: Final = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
-NO_CHOICE: Final = re.compile(r"Invalid enum value '(.*)'")
+NO_CHOICE: Final = re.compile(r"Invalid enum value ['\"](.*)['\"]", re.DOTALL)
 INDEX: Final = re.compile(r"\[(\d+)\]")
 WORDS: Final = {
     "str": "string",

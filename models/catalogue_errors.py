@@ -41,7 +41,8 @@ class CatalogueErrors(Exception):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: "; did you mean 'amount'?", or "" when nothing is near."""
-    near = get_close_matches(name, list(known), n=1)
+    names = list(known)
+    near = get_close_matches(name, names, n=1) or get_close_matches(name.lower(), names, n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 

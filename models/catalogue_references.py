@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 NAME_RULE: Final = "a name is a small letter, then up to 62 of a-z, 0-9 and _"
 MAX_TEXT: Final = 255
-KIND_WORDS: Final = {Kind.NUMBER: "a number", Kind.BOOLEAN: "a boolean", Kind.STRING: "a string"}
+KIND_WORDS: Final = {
+    Kind.NUMBER: "a number",
+    Kind.BOOLEAN: "a boolean",
+    Kind.STRING: "a string",
+    Kind.NULL: "always NULL",
+}
 
 
 RESERVED_WHERE: Final[Mapping[str, str]] = {
@@ -130,7 +135,7 @@ def check_expression(
 
 
 def describe(kind: Type) -> str:
-    return KIND_WORDS.get(kind.kind, str(kind.kind))
+    return KIND_WORDS[kind.kind]
 
 
 def _why_unknown(catalogue: Catalogue, name: str, names: Mapping[str, Type]) -> str:

@@ -146,9 +146,7 @@ def accumulators(
         key = (entity, aggregate, tuple(sorted(feature.on)), feature.where, feature.value, tile_ms)
         if key not in by_key:
             by_key[key] = len(found)
-            found.append(
-                Accumulator(entity, aggregate, tuple(feature.on), feature.where, feature.value, tile_ms)
-            )
+            found.append(Accumulator(entity, aggregate, tuple(feature.on), feature.where, feature.value, tile_ms))
         number = by_key[key]
         tiles = feature.window_ms // tile_ms if feature.window_ms else 0
         if tiles:

@@ -104,9 +104,7 @@ class Decoder:
         event_type = np.array(rows.event_types, dtype=np.int32)
         times = np.fromiter([event.event_time for event in found], np.int64, len(found))
         groups = _groups(event_type, rows.properties)
-        declared = [
-            event for event, number in zip(events, rows.event_types, strict=True) if event and number >= 0
-        ]
+        declared = [event for event, number in zip(events, rows.event_types, strict=True) if event and number >= 0]
         customers = [event.customer_id for event in declared]
         customer = _indexed(len(events), np.flatnonzero(event_type >= 0), customers)
         return Columns(
@@ -142,10 +140,7 @@ class Decoder:
                     _check_size(value)
                 decode_text(value)  # msgspec does not look into strings that it skips
                 event = decode_event(value)
-                if (
-                    event.event_time > record.timestamp + MAX_AHEAD_MS
-                    or event.customer_id.encode() != record.key
-                ):
+                if event.event_time > record.timestamp + MAX_AHEAD_MS or event.customer_id.encode() != record.key:
                     raise ValueError
                 if event.context and decode_object(event.context) is None:
                     event.context = ABSENT
@@ -217,9 +212,7 @@ class Decoder:
         for number, (rows, properties) in groups.items():
             for read, column, values in self._cells[number]:
                 cells = list(map(read, properties))
-                matrix[rows, column] = (
-                    np.array(cells, dtype=np.float64) if values is None else _codes(cells, values)
-                )
+                matrix[rows, column] = np.array(cells, dtype=np.float64) if values is None else _codes(cells, values)
         return matrix
 
 
@@ -249,9 +242,7 @@ def _codes(texts: list[str | None], values: Values) -> NDArray[np.float64]:
 
 def _hashes(ids: list[str]) -> NDArray[np.int64]:
     """64 bits of each id, the same in every process."""
-    return np.fromiter(map(xxhash.xxh3_64_intdigest, map(str.encode, ids)), np.uint64, len(ids)).view(
-        np.int64
-    )
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, map(str.encode, ids)), np.uint64, len(ids)).view(np.int64)
 
 
 def _spread(n: int, rows: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -162,9 +162,8 @@ def _kinds(events: Mapping[str, Mapping[str, PropertyType]]) -> dict[str, Scalar
 def _declared_columns(
     events: Mapping[str, Mapping[str, PropertyType]], kinds: Mapping[str, Scalar]
 ) -> Iterable[Property]:
-    """Those that expressions may read; of a string the values are the union over the events, in order."""
+    """One a property; of a string the values are the union over the events, in order, and may be none."""
     for name, kind in kinds.items():
         declared = [types[name] for types in events.values() if name in types]
         values = dict.fromkeys(value for one in declared if not isinstance(one, str) for value in one)
-        if kind != "string" or values:
-            yield Property(name, kind, tuple(values))
+        yield Property(name, kind, tuple(values))

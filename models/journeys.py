@@ -21,7 +21,7 @@ from models.plan import (
     TRANSITIONS,
     TransitionColumn,
 )
-from models.rules import add_considered, consider, holds, stage_time
+from models.rules import add_considered, consider, holds, next_seq, stage_time
 from models.timers import cells_of, journey_of, kind_of, pop, ref_of, row_of, set_timer
 
 _RECORD: Final = int(TransitionColumn.RECORD)
@@ -34,6 +34,7 @@ _ENTERED_AT: Final = int(TransitionColumn.ENTERED_AT)
 _TIME_IN_STAGE: Final = int(TransitionColumn.TIME_IN_STAGE)
 _BY_TIMEOUT: Final = int(TransitionColumn.BY_TIMEOUT)
 _CLOCK: Final = int(TransitionColumn.CLOCK)
+_SEQ: Final = int(TransitionColumn.SEQ)
 
 
 @njit(cache=True)
@@ -72,6 +73,7 @@ def enter(plan, state, out, record, ref, stage, entered_at, anchor, by_timeout):
     transition[_FROM], transition[_TO] = cells[cell + STAGE], stage
     transition[_ENTERED_AT], transition[_TIME_IN_STAGE] = entered_at, stage_time(cells, cell, entered_at)
     transition[_BY_TIMEOUT], transition[_CLOCK] = by_timeout, state.numbers[CLOCK]
+    transition[_SEQ] = next_seq(out, record)
     cells[cell + STAGE], cells[cell + ENTERED], cells[cell + ANCHOR] = stage, entered_at, anchor
     set_timer(plan, state, ref, cells, journey, 0)
     mark_changed(state, kind, row, cells)
@@ -83,9 +85,7 @@ def move_for(plan, journey, event_type, stage, customer, own, properties, now, o
     group = event_type * len(plan.journey_entity) + journey
     for k in range(plan.event_move_bounds[group], plan.event_move_bounds[group + 1]):
         move = plan.event_move[k]
-        if plan.move_from[move, stage] and holds(
-            plan, plan.move_when[move], customer, own, properties, now, out
-        ):
+        if plan.move_from[move, stage] and holds(plan, plan.move_when[move], customer, own, properties, now, out):
             return move
     return -1
 
@@ -104,9 +104,7 @@ def take_event(plan, state, batch, out, record, journey, considered):
     first_stage = plan.journey_stage[journey]
     if own[cell + STAGE] != own[cell + STAGE]:
         enter(plan, state, out, record, ref, 0, now, clock, False)
-        considered = add_considered(
-            out.considered, considered, plan.entered_bounds, plan.entered_rules, first_stage
-        )
+        considered = add_considered(out.considered, considered, plan.entered_bounds, plan.entered_rules, first_stage)
     stage = int(own[cell + STAGE])
     event_type = batch.event_type[record]
     customer = state.customers[batch.rows[record, 0]]
@@ -114,9 +112,7 @@ def take_event(plan, state, batch, out, record, journey, considered):
     if move >= 0:
         stage = plan.move_to[move]
         enter(plan, state, out, record, ref, stage, now, clock, False)
-        return add_considered(
-            out.considered, considered, plan.entered_bounds, plan.entered_rules, first_stage + stage
-        )
+        return add_considered(out.considered, considered, plan.entered_bounds, plan.entered_rules, first_stage + stage)
     if plan.stage_restart[first_stage + stage, event_type]:
         own[cell + ANCHOR] = clock
         set_timer(plan, state, ref, own, journey, 0)

@@ -249,9 +249,7 @@ class Layout:
                 stage_to[stage] = journey.stages.index(timeout.to)
                 timers[stage].append((timeout.after_ms, -1))
                 restart[stage, [self.events[event] for event in timeout.restarted_by]] = True
-        ordered = [
-            sorted(stage, key=lambda timer: timer[0]) for stage in timers
-        ]  # stable: rules before the timeout
+        ordered = [sorted(stage, key=lambda timer: timer[0]) for stage in timers]  # stable: rules before the timeout
         self._arrays["stage_restart"], self._arrays["stage_to"] = restart, stage_to
         self._arrays["timer_bounds"], self._arrays["timer_rule"] = csr(
             [[rule for _, rule in stage] for stage in ordered]
@@ -268,8 +266,7 @@ class Layout:
         gates = [
             gate.name
             for gate in self.catalogue.gates
-            if (not gate.kinds or rule.kind in gate.kinds)
-            and (not gate.channels or rule.channel in gate.channels)
+            if (not gate.kinds or rule.kind in gate.kinds) and (not gate.channels or rule.channel in gate.channels)
         ]
         return RuleLayout(rule, entity, journey, gates, {}, self._reserve(entity, 1))
 
@@ -282,10 +279,7 @@ class Layout:
             number, layout.reads = self._predicate(rule.when, entity, journey, events)
             whens.append(number)
         types = catalogue_names.gate_names(self.catalogue)
-        gates = {
-            gate.name: self._predicates.add(gate.when, self._columns(types))[0]
-            for gate in self.catalogue.gates
-        }
+        gates = {gate.name: self._predicates.add(gate.when, self._columns(types))[0] for gate in self.catalogue.gates}
         self._arrays["rule_when"] = np.array(whens, np.int32)
         self._arrays["rule_entity"] = np.array([layout.entity for layout in self.rules], np.int32)
         journeys = [self.journey_number[r.journey.name] if r.journey else -1 for r in self.rules]

@@ -51,9 +51,7 @@ def _unpack(rows, bits, values):
             cell += 1
 
 
-def pack(
-    names: list[list[str]], rows: NDArray[np.float64], templates: NDArray[np.float64], ids: bytes
-) -> bytes:
+def pack(names: list[list[str]], rows: NDArray[np.float64], templates: NDArray[np.float64], ids: bytes) -> bytes:
     """One page. rows, templates: float64[n, cells], C-contiguous."""
     bits = np.zeros((rows.size + 7) // 8, np.uint8)
     values = np.empty(rows.size, np.int64)

@@ -43,6 +43,9 @@ NO_CLOCK: Final = -(2**62)
 # counts in Out.counts
 TRANSITIONS: Final = 0
 CANDIDATES: Final = 1
+SEQ: Final = 2  # what the record SEQ_RECORD caused so far
+SEQ_RECORD: Final = 3
+OUT_COUNTS: Final = 4
 
 
 class Aggregate(IntEnum):
@@ -176,6 +179,7 @@ class TransitionColumn(IntEnum):
     TIME_IN_STAGE = 7  # NaN: none
     BY_TIMEOUT = 8
     CLOCK = 9
+    SEQ = 10
 
 
 class CandidateColumn(IntEnum):
@@ -187,15 +191,18 @@ class CandidateColumn(IntEnum):
     DEADLINE = 5  # NaN: an event's
     CLOCK = 6
     GATES = 7  # how many gates passed, in order
-    VALUES = 8  # the first register
+    SEQ = 8
+    VALUES = 9  # the first register
 
 
 def new_out(records: int, registers: int, rules: int, room: int) -> Out:
     """Buffers for a batch of `records`; `room` rows for transitions and for candidates."""
+    counts = np.zeros(OUT_COUNTS, np.int64)
+    counts[SEQ_RECORD] = -1
     return Out(
         status=np.full(records, Status.NOT_AN_EVENT, np.int8),
         late=np.zeros(records, np.bool_),
-        counts=np.zeros(2, np.int64),
+        counts=counts,
         transitions=np.empty((room, len(TransitionColumn)), np.float64),
         candidates=np.empty((room, CandidateColumn.VALUES + registers), np.float64),
         registers=np.empty(max(registers, 1), np.float64),

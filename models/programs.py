@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from math import fmod
 from typing import Final
 
 import numpy as np
@@ -106,7 +105,7 @@ def combine(op, a, b):
     if op == _DIV:
         return np.nan if b == 0.0 else a / b
     if op == _MOD:
-        return np.nan if b == 0.0 or a != a or b != b else fmod(a, b)
+        return np.nan if b == 0.0 or b != b or not abs(a) < np.inf else np.fmod(a, b)
     if op == _COALESCE:
         return b if a != a else a
     if a != a:  # LEAST and GREATEST pass over NULL
@@ -150,7 +149,7 @@ def evaluate(ops, args, start, end, registers, stack):
             stack[top] = compare(op, stack[top], stack[top + 1])
         elif op == _SELECT:
             top -= 2
-            if not stack[top] == 1.0:
+            if stack[top] != 1.0:
                 stack[top + 1] = stack[top + 2]
             stack[top] = stack[top + 1]
         elif op == _NOT or op == _NEG or op == _ABS or op == _IS_NULL:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from models import features
-from models.plan import CANDIDATES, CLOCK, ENTERED, STAGE, CandidateColumn, Input
+from models.plan import CANDIDATES, CLOCK, ENTERED, SEQ, SEQ_RECORD, STAGE, CandidateColumn, Input
 from models.programs import evaluate
 
 _PROPERTY: Final = int(Input.PROPERTY)
@@ -22,6 +22,7 @@ _EVIDENCE_STAGE: Final = int(CandidateColumn.STAGE)
 _DEADLINE: Final = int(CandidateColumn.DEADLINE)
 _CLOCK: Final = int(CandidateColumn.CLOCK)
 _GATES: Final = int(CandidateColumn.GATES)
+_SEQ: Final = int(CandidateColumn.SEQ)
 _VALUES: Final = int(CandidateColumn.VALUES)
 
 
@@ -42,9 +43,7 @@ def fill(plan, predicate, customer, own, properties, now, registers):
         if kind == _PROPERTY:
             registers[register] = properties[index] if len(properties) else np.nan
         elif kind == _FEATURE:
-            registers[register] = features.read(
-                plan, index, customer if plan.feature_entity[index] == 0 else own
-            )
+            registers[register] = features.read(plan, index, customer if plan.feature_entity[index] == 0 else own)
         else:
             cells = customer if plan.journey_entity[index] == 0 else own
             cell = plan.journey_cell[index]
@@ -82,6 +81,16 @@ def gates_passed(plan, rule, customer, out):
 
 
 @njit(cache=True)
+def next_seq(out, record):
+    """Number what a record causes, transitions and candidates together, from 0."""
+    if out.counts[SEQ_RECORD] != record:
+        out.counts[SEQ_RECORD], out.counts[SEQ] = record, 0
+    seq = out.counts[SEQ]
+    out.counts[SEQ] = seq + 1
+    return seq
+
+
+@njit(cache=True)
 def consider(plan, state, out, rule, record, customer_row, instance_row, properties, now, deadline):
     """Evaluate a rule; where its predicate holds, capture the candidate with all that it read."""
     customer = state.customers[customer_row]
@@ -97,6 +106,7 @@ def consider(plan, state, out, rule, record, customer_row, instance_row, propert
     row[_CUSTOMER], row[_INSTANCE] = customer_row, instance_row
     row[_EVIDENCE_STAGE] = own[plan.journey_cell[journey] + STAGE] if journey >= 0 else np.nan
     row[_DEADLINE], row[_CLOCK] = deadline, state.numbers[CLOCK]
+    row[_SEQ] = next_seq(out, record)
     row[_GATES] = gates_passed(plan, rule, customer, out)
 
 

@@ -84,37 +84,46 @@ class Shard:
         """The last snapshot and the metrics of the open minute, as of the clock. The log may go on afterwards."""
         nothing = empty_columns(self.topic, self.partition, self.layout)
         output = self.process(nothing)
-        offset = self.next_offset - 1
-        output.snapshots = self._snapshots(self.clock, offset)
-        output.metrics = self.metrics.close_all(offset)
+        output.snapshots = self._snapshots(self.clock, self.next_offset)
+        output.metrics = self.metrics.close_all(self.next_offset)
         return output
 
     def profile(self, customer_id: str) -> dict[str, Any] | None:
         """Features, tags and stages of a customer and of their instances; None for one that is not known here."""
         row = self.rows.customers.get(customer_id)
-        if row is None:
-            return None
-        profile = {"customer_id": customer_id, "as_of": self.clock, **self._values(0, row)}
-        instances = np.flatnonzero(self.rows.state.owner[: len(self.rows.instance_names)] == row)
-        profile["entities"] = [
+        return None if row is None else self._profiles(np.array([row]))[0]
+
+    def changed_profiles(self) -> list[dict[str, Any]]:
+        """The profiles of customers that took events since the last call."""
+        rows = np.flatnonzero(self.rows.touched)
+        self.rows.touched[rows] = False
+        return self._profiles(rows)
+
+    def _profiles(self, customers: NDArray[np.int64]) -> list[dict[str, Any]]:
+        owner = self.rows.state.owner[: len(self.rows.instance_names)]
+        instances = np.flatnonzero(np.isin(owner, customers))
+        entities: dict[int, list[dict[str, Any]]] = {}
+        for entity in self.layout.entities[1:]:
+            own = instances[self.rows.instance_entity[instances] == entity.number]
+            for row, shown in zip(own.tolist(), self._shown(entity.number, own), strict=True):
+                entry = {"entity": entity.name, "entity_id": self.rows.instance_names[row][2], **shown}
+                entities.setdefault(int(owner[row]), []).append(entry)
+        return [
             {
-                "entity": entity,
-                "entity_id": key,
-                **self._values(self.layout.entity_number[entity], int(number)),
+                "customer_id": self.rows.customer_ids[row],
+                "as_of": self.clock,
+                **shown,
+                "entities": entities.get(row, []),
             }
-            for number in instances
-            for entity, _, key in [self.rows.instance_names[number]]
+            for row, shown in zip(customers.tolist(), self._shown(0, customers), strict=True)
         ]
-        return profile
 
     def dump(self) -> list[tuple[bytes, bytes]]:
         """(key, value) of each dirty page and, last, of the closing record; nothing is dirty afterwards."""
         return shard_state.dump(self)
 
     @classmethod
-    def restore(
-        cls, layout: Layout, topic: str, partition: int, records: Iterable[tuple[bytes, bytes]]
-    ) -> Shard:
+    def restore(cls, layout: Layout, topic: str, partition: int, records: Iterable[tuple[bytes, bytes]]) -> Shard:
         """The shard as of the last closing record among (key, value), in the order in which they were written."""
         return shard_state.restore(cls(layout, topic, partition), records)
 
@@ -218,11 +227,9 @@ class _Step:
         transitions, candidates = self.out.counts.tolist()
         rows = self.shard.rows
         for values in self.out.transitions[:transitions].tolist():
-            self.transitions.append(
-                rows.transition(values, self.columns, self._seq(self.transitions, values[0]))
-            )
+            self.transitions.append(rows.transition(values, self.columns))
         for values in self.out.candidates[:candidates].tolist():
-            seq = self._seq(self.decisions, values[0])
+            seq = int(values[CandidateColumn.SEQ])
             candidate = rows.candidate(values, self.columns)
             catalogue = self.shard.layout.catalogue
             decision = decide(catalogue.name, catalogue.version, candidate, seq)
@@ -230,14 +237,6 @@ class _Step:
                 rows.note_action(values, candidate.rule.acted_cell, candidate.clock)
             self.decisions.append(decision)
         self.out.counts[TRANSITIONS] = self.out.counts[CANDIDATES] = 0
-
-    def _seq(self, so_far: list[Any], record: float) -> int:
-        if so_far and so_far[-1].seq is not None:
-            last = so_far[-1]
-            offset = last.offset if isinstance(last, Transition) else last.evidence.offset
-            if offset == int(self.columns.offset[int(record)]):
-                return int(last.seq) + 1
-        return 0
 
     def snapshot(self, offset: int) -> None:
         """Take the snapshot of the hour that the clock has reached."""

@@ -30,7 +30,9 @@ class Rows:
         self.instances: dict[tuple[int, int, str], int] = {}  # (entity, customer row, key)
         self.instance_names: list[tuple[str, str, str]] = []  # (entity, customer, key)
         self.instance_entity = np.zeros(FIRST_ROWS, np.int32)
-        self.touched = np.zeros(FIRST_ROWS, np.bool_)  # customers that took events since their profile was last asked for
+        self.touched = np.zeros(
+            FIRST_ROWS, np.bool_
+        )  # customers that took events since their profile was last asked for
         self._templates = [layout.template(entity.number) for entity in layout.entities]
         numbers = np.zeros(STATE_NUMBERS, np.int64)
         numbers[CLOCK] = NO_CLOCK
@@ -64,9 +66,7 @@ class Rows:
         for record, customer, keys in zip(records.tolist(), customers, index[records].tolist(), strict=True):
             for entity, key in enumerate(keys, start=1):
                 if key >= 0:
-                    rows[record, entity] = self.instance(
-                        entity, customer, columns.keys[entity - 1].values[key]
-                    )
+                    rows[record, entity] = self.instance(entity, customer, columns.keys[entity - 1].values[key])
 
     def customer(self, customer_id: str) -> int:
         """The row of a customer."""
@@ -132,9 +132,9 @@ class Rows:
         _, customer, key = self.instance_names[row]
         return customer, key
 
-    def transition(self, values: list[float], columns: Columns, seq: int) -> Transition:
+    def transition(self, values: list[float], columns: Columns) -> Transition:
         """A row of the engine's buffer (plan.TransitionColumn) in words."""
-        record, kind, row, number, from_, to, entered_at, time_in_stage, by_timeout, clock = values
+        record, kind, row, number, from_, to, entered_at, time_in_stage, by_timeout, clock, seq = values
         journey = self.layout.catalogue.journeys[int(number)]
         customer, key = self.name_of(int(kind), int(row))
         event = None if by_timeout else columns.events[int(record)]
@@ -152,7 +152,7 @@ class Rows:
             clock=int(clock),
             partition=columns.partition,
             offset=int(columns.offset[int(record)]),
-            seq=seq,
+            seq=int(seq),
         )
 
     def candidate(self, values: list[float], columns: Columns) -> Candidate:

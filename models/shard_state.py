@@ -67,9 +67,7 @@ def _page(shard: Shard, kind: int, page: int) -> bytes:
         names = [list(name) for name in rows.instance_names[first : first + PAGE_ROWS]]
         ids = b""
     matrix = rows.state.instances if kind else rows.state.customers
-    return pages.pack(
-        names, matrix[first : first + len(names)], rows.templates(kind == 1, first, len(names)), ids
-    )
+    return pages.pack(names, matrix[first : first + len(names)], rows.templates(kind == 1, first, len(names)), ids)
 
 
 def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:

@@ -30,6 +30,7 @@ ENTRIES = (("event", 5), ("journey", 5), ("feature", 12), ("tag", 4), ("rule", 1
 RECORDS = 200
 CUTS = 6
 SEED_BYTES = 4
+SIZE = SEED_BYTES + sum(most for _, most in ENTRIES) + RECORDS + CUTS
 KEPT = 112
 
 
@@ -70,8 +71,12 @@ class Bytes:
 @st.composite
 def cases(draw: DrawFn, one_at_a_time: bool = False) -> Case:
     """A catalogue, a log of it, and random cuts of the log; some of the cuts are restarts."""
-    size = SEED_BYTES + sum(most for _, most in ENTRIES) + RECORDS + CUTS
-    drawn = Bytes(draw(st.binary(min_size=size, max_size=size)))
+    return case_of(draw(st.binary(min_size=SIZE, max_size=SIZE)), one_at_a_time)
+
+
+def case_of(text: bytes, one_at_a_time: bool = False) -> Case:
+    """The case that SIZE bytes stand for."""
+    drawn = Bytes(text)
     builder = _builder(drawn)
     random = drawn.random("log")
     log = Log(builder, random.choice(STARTS), customers=random.randint(1, 4))

@@ -32,7 +32,7 @@ WINDOWS = (
     *(("1d", "1d"), ("3d", None), ("7d", None), ("30d", None), ("60d", "30d"), ("90d", None), ("360d", None)),
     *(("365d", "5d"), ("365d", "365d"), ("365d", "73d")),
 )
-DURATIONS = ("90s", "5m", "30m", "1h", "24h", "3d", "30d")
+DURATIONS = ("90s", "5m", "30m", "1h", "24h", "3d", "10d", "30d")  # from short to long
 STAGES = ("new", "active", "in progress", "v1.0", "结束", "it's")
 LONG = ("10d", "30d")  # of timeouts that lead back, so that a jump of months passes few of them
 
@@ -166,7 +166,9 @@ class Builder:
             return {"entered": f"{journey['name']}.{stage}"}, scope
         if form == 4 and journey["timeout"]:
             return {"timeout": f"{journey['name']}.{random.choice(journey['timeout'])['in']}"}, scope
-        return {"timeout": f"{journey['name']}.{stage}", "after": random.choice(DURATIONS)}, scope
+        latest = [timeout["after"] for timeout in journey["timeout"] if timeout["in"] == stage]
+        in_time = DURATIONS[: DURATIONS.index(latest[0]) + 1] if latest else DURATIONS
+        return {"timeout": f"{journey['name']}.{stage}", "after": random.choice(in_time)}, scope
 
     def _gate(self, random: Random, number_of: int) -> Table:
         gate: Table = {
@@ -175,8 +177,9 @@ class Builder:
         }
         if random.random() < 0.4:
             gate["kinds"] = ["marketing"]
-        if random.random() < 0.4:
-            gate["channels"] = [random.choice(("push", "sms"))]
+        channels = sorted({rule["channel"] for rule in self.tables["rule"]})
+        if channels and random.random() < 0.4:
+            gate["channels"] = [random.choice(channels)]
         return gate
 
     # What may be read

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 
 from models.decoding import Decoder
 from models.layout import Layout
+from models.metrics import NO_CHANNEL
 from models.shard import Shard
 from tests.oracle import Oracle
 from tests.strategies import Case, cases
@@ -49,7 +50,9 @@ class Worker:
 
     def restart(self) -> None:
         """Write a checkpoint, forget the shard, and restore it."""
-        self.state.update(self.shard.dump())
+        for key, value in self.shard.dump():
+            self.state.pop(key, None)  # a compacted log keeps the last record of a key, where it was written
+            self.state[key] = value
         self.shard = Shard.restore(self.layout, TOPIC, PARTITION, list(self.state.items()))
 
 
@@ -106,7 +109,7 @@ class Outputs:
             "offset",
         )
         for values in zip(*(getattr(metrics, name).tolist() for name in columns), strict=True):
-            channel = None if math.isnan(values[2]) else int(values[2])
+            channel = None if values[2] == NO_CHANNEL else values[2]
             yield (values[0], names[values[1]], channel, *values[3:])
 
 

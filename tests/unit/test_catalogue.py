@@ -354,6 +354,9 @@ SUM = 'on = ["pay"]\naggregate = "sum"\nvalue = "amount"\n'
         (PAY + 'entity = "laon"', "entity: unknown entity 'laon'; did you mean 'loan'?"),
         ('on = ["login"]\naggregate = "count"\nentity = "loan"', "on: event 'login' does not carry 'loan_id', the key of loan"),
         (PAY + 'where = "amout > 1"', "where: unknown name 'amout'; did you mean 'amount'?"),
+        (PAY + "where = \"side = 'up'\"", "where: 'up' is no declared value of 'side'; declared: 'in', 'out'"),
+        (PAY + "where = \"memo = 'x'\"", "where: 'x' is no declared value of 'memo'; declared: none"),
+        (PAY + 'where = "SUM(amount) > 1"', "where: outside the language: SUM in «SUM(amount)»"),
         (PAY + 'where = "qqqqq"', "where: unknown name 'qqqqq'"),
         (PAY + 'where = "device IS NULL"', "where: 'device' cannot be read here: it is a property of 'login'"),
         (PAY + 'where = "paid > 1"', "where: 'paid' cannot be read here: it is a feature of customer"),
@@ -365,7 +368,9 @@ SUM = 'on = ["pay"]\naggregate = "sum"\nvalue = "amount"\n'
         ('on = ["pay"]\naggregate = "max"\nvalue = "ok"', "value: max needs a number, but this is a boolean"),
         ('on = ["pay"]\naggregate = "distinct"\nvalue = "amount"', "value: distinct needs a string property with declared values, but this is a number"),
         ('on = ["pay"]\naggregate = "distinct"\nvalue = "memo"', "value: distinct of a string needs a property with declared values, and nothing around it"),
-        ('on = ["pay"]\naggregate = "distinct"\nvalue = "CASE WHEN ok THEN side END"', "value: distinct of a string needs a property with declared values, and nothing around it"),
+        ('on = ["pay"]\naggregate = "distinct"\nvalue = "(side)"', "value: distinct of a string needs a property with declared values, and nothing around it"),
+        (PAY + 'value = "NULL"', "value: count needs a value, but this is always NULL"),
+        (LAST + 'value = "CASE WHEN ok THEN side END"', "value: an expression may compare strings, not return them"),
         (LAST + 'value = "memo"', "value: last of a string needs a property with declared values, and nothing around it"),
         (SUM + 'tile = "1h"', "tile: needs a window"),
         (SUM + 'window = "7 days"', "window: '7 days' is no duration; write an integer and one of s, m, h, d, as in '7d'"),
@@ -397,8 +402,9 @@ def test_wrong_names_of_features(name: str, message: str) -> None:
 
 
 def test_wrong_expressions_are_shown_with_their_place() -> None:
-    [error] = errors_of(BASE, feature(PAY + 'where = "amount > (SELECT 1)"'))
-    assert error.startswith("b.toml: [[feature]] f: where: ")
+    for text in ("amount >", "amount > (SELECT 1)", "ok; ok", "ok FROM events"):
+        [error] = errors_of(BASE, feature(PAY + f'where = "{text}"'))
+        assert error.startswith("b.toml: [[feature]] f: where: ")
 
 
 def test_distinct_of_too_many_values() -> None:
@@ -412,13 +418,15 @@ def test_distinct_of_too_many_values() -> None:
     [
         (["t1"], ["t0: expression: unknown name 't1'"]),
         (["amount > 1"], ["t0: expression: 'amount' cannot be read here: it is a property of 'pay'"]),
-        (["CASE WHEN paid > 1 THEN 'a' ELSE 'b' END"], ["t0: expression: must be a number or a boolean, but is a string"]),
+        (["life_stage"], ["t0: expression: must be a number or a boolean, but is a string"]),
+        (["NULL"], ["t0: expression: must be a number or a boolean, but is always NULL"]),
         (["t0 + 1"], ["t0: expression: reads itself: t0 → t0"]),
         (["t1 + 1", "t2 + paid", "ABS(t0)"], ["t0: expression: reads itself: t0 → t1 → t2 → t0"]),
         (["t1", "t0", "t3", "t2", "t0 + t1"], ["t0: expression: reads itself: t0 → t1 → t0", "t2: expression: reads itself: t2 → t3 → t2"]),
         (["loan_pays + visits"], ["t0: expression: mixes features of loan and visit; a tag belongs to one"]),
         (["t1 + visits", "COALESCE(loan_pays, 0)"], ["t0: expression: mixes features of loan and visit; a tag belongs to one"]),
         (["loan_flow_stage = 'open'"], ["t0: expression: 'loan_flow_stage' cannot be read here: it is of the journey 'loan_flow' of loan"]),
+        (["ABS(Paid)"], ["t0: expression: unknown name 'Paid'; did you mean 'paid'?"]),
         (["stage = 'open'"], ["t0: expression: 'stage' cannot be read here: it is of a journey, and none is in question"]),
     ],
 )  # fmt: skip
@@ -602,6 +610,29 @@ channel = ""
         "b.toml: [[journey.transition]] calling #1: too: unknown field; did you mean 'to'?",
         "b.toml: [[journey.transition]] calling #1: to: is missing",
         "b.toml: [[rule]] answer: channel: must not be empty",
+    ]
+
+
+def test_what_reads_something_wrong_is_not_wrong_itself() -> None:
+    wrong = """
+[[event]]
+name = "call"
+properties = { seconds = "numbr" }
+[[feature]]
+name = "last_call"
+on = ["call"]
+aggregate = "last"
+value = "seconds"
+[[tag]]
+name = "has_called"
+expression = "last_call > 0"
+[[gate]]
+name = "called"
+when = "has_called"
+"""
+    lines = errors_of(BASE, wrong)
+    assert lines == [
+        "b.toml: [[event]] call: properties.seconds: 'numbr' is none of number, boolean, string and a list of values"
     ]
 
 

@@ -164,9 +164,7 @@ def test_an_id_is_a_duplicate_among_the_last_sixteen_of_its_customer() -> None:
         bench.event(0)
     assert bench.oracle.status[bench.event(0, id="x")] == "duplicate"
     assert bench.value() == 16
-    assert (
-        bench.oracle.status[bench.event(0, "other", id="y")] == "unknown"
-    )  # takes no place among the sixteen
+    assert bench.oracle.status[bench.event(0, "other", id="y")] == "unknown"  # takes no place among the sixteen
     bench.event(0)
     assert bench.oracle.status[bench.event(0, id="x")] == "applied"
     assert bench.oracle.status[bench.event(0, id="x", customer="c2")] == "applied"
@@ -347,8 +345,7 @@ to = "on"
 
 def test_due_at_once_customers_come_before_instances_then_rows_then_journeys() -> None:
     keyed = (
-        KEYED.replace('"done"]', '"done", "late"]')
-        + '[[journey.timeout]]\nin = "done"\nafter = "1h"\nto = "late"\n'
+        KEYED.replace('"done"]', '"done", "late"]') + '[[journey.timeout]]\nin = "done"\nafter = "1h"\nto = "late"\n'
     )
     bench = Bench(keyed + JOURNEY)
     for customer in ("c2", "c1"):
@@ -364,9 +361,7 @@ def test_what_a_timeout_arms_counts_from_the_deadline_and_takes_its_turn() -> No
     bench.event(0, amount=1)
     bench.event(2 * MINUTE, amount=1, customer="c2")
     bench.tick(DAY)
-    late = [
-        (m.customer_id, m.to_stage, (m.entered_at - NOON) // MINUTE) for m in bench.oracle.transitions[4:]
-    ]
+    late = [(m.customer_id, m.to_stage, (m.entered_at - NOON) // MINUTE) for m in bench.oracle.transitions[4:]]
     assert late == [("c1", "gone", 60), ("c2", "gone", 62), ("c1", "new", 65), ("c2", "new", 67)]
 
 
@@ -375,9 +370,7 @@ def test_what_a_timeout_arms_counts_from_the_deadline_and_takes_its_turn() -> No
 
 def test_rules_of_an_event_see_features_and_stages_after_it() -> None:
     text = (
-        feature("sum")
-        + JOURNEY
-        + rule("r", 'event = ["pay"]', "when = \"f = 3 AND j_stage = 'paid' AND amount = 2\"")
+        feature("sum") + JOURNEY + rule("r", 'event = ["pay"]', "when = \"f = 3 AND j_stage = 'paid' AND amount = 2\"")
     )
     bench = Bench(text)
     bench.event(0, amount=1)
@@ -398,11 +391,7 @@ def test_rules_of_an_event_see_features_and_stages_after_it() -> None:
 
 
 def test_rules_in_catalogue_order_once_an_event() -> None:
-    rules = (
-        rule("a", 'entered = "j.paid"')
-        + rule("b", 'event = ["pay", "view"]')
-        + rule("c", 'entered = "j.new"')
-    )
+    rules = rule("a", 'entered = "j.paid"') + rule("b", 'event = ["pay", "view"]') + rule("c", 'entered = "j.new"')
     bench = Bench(JOURNEY + rules)
     bench.event(0, amount=1)
     assert [name for name, _ in bench.decided()] == ["a", "b", "c"]
@@ -410,9 +399,7 @@ def test_rules_in_catalogue_order_once_an_event() -> None:
 
 
 def test_rules_of_a_keyed_entity() -> None:
-    text = KEYED + rule(
-        "r", 'event = ["view"]', 'entity = "order"\nwhen = "stage = \'open\' AND time_in_stage_ms = 0"'
-    )
+    text = KEYED + rule("r", 'event = ["view"]', 'entity = "order"\nwhen = "stage = \'open\' AND time_in_stage_ms = 0"')
     bench = Bench(text)
     bench.event(0, "view")
     bench.event(0, "view", order_id="x")
@@ -422,7 +409,7 @@ def test_rules_of_a_keyed_entity() -> None:
 
 def test_rules_of_timeouts_with_and_without_after() -> None:
     listens = ('timeout = "j.paid", after = "1h"', 'entered = "j.gone"', 'timeout = "j.paid"')
-    when = 'when = "amount IS NULL AND channel IS NULL"'
+    when = 'when = "event_time IS NULL AND channel IS NULL"'
     text = JOURNEY + "".join(rule(f"r{i}", one, when) for i, one in enumerate(listens))
     text += rule("early", 'timeout = "j.paid", after = "10m"', f'when = "time_in_stage_ms = {10 * MINUTE}"')
     bench = Bench(text)
@@ -488,9 +475,7 @@ def test_cooldown_is_by_rule_and_entity_and_counts_what_acted() -> None:
 
 def test_expired_is_past_event_time_and_expires() -> None:
     bench = Bench(
-        JOURNEY
-        + rule("r", 'event = ["pay"]', 'expires = "1h"')
-        + rule("t", 'entered = "j.gone"', 'expires = "1h"')
+        JOURNEY + rule("r", 'event = ["pay"]', 'expires = "1h"') + rule("t", 'entered = "j.gone"', 'expires = "1h"')
     )
     bench.event(0, time=-HOUR, amount=1)
     bench.event(0, time=-HOUR - 1, amount=1)
@@ -516,6 +501,7 @@ when = "f IS NOT NULL AND j_stage = 'paid'"
     rules = rule("service", 'event = ["pay"]', 'cooldown = "1h"') + rule(
         "market", 'event = ["pay"]', 'kind = "marketing"'
     )
+    rules += rule("never", 'event = ["view"]').replace('"push"', '"mail"')
     bench = Bench(feature("sum") + JOURNEY + rules + gates)
     bench.event(0, amount=0)
     bench.event(1, amount=4)

@@ -1,0 +1,200 @@
+"""Apache Kafka itself, started as a child process from the jars that deploy/kafka/pom.xml names.
+
+For tests and benchmarks, and for `zhice broker --apache`. Needs Java 17; Maven resolves the jars once into
+~/.cache/zhice, from where later starts take them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from pathlib import Path
+
+from streams.broker import HOST, BrokerError, BrokerProcess, free_port
+
+DEPLOY = Path(__file__).resolve().parent.parent / "deploy" / "kafka"
+JAVA_AT_LEAST = 17
+RESOLVE_TIMEOUT_S = 300.0
+FORMAT_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0
+
+
+class ApacheKafka(BrokerProcess):
+    """One node of Apache Kafka in KRaft mode, broker and controller in one process.
+
+    Clients come in by the listener CLIENT, at `address`. Nodes of a cluster talk over INTERNAL, which is plain, so a
+    test can secure CLIENT by `properties` (`listener.security.protocol.map`, `listener.name.client.…`) and still
+    administer the broker at `internal_address`.
+    """
+
+    name = "Apache Kafka"
+    start_timeout_s = 90.0
+
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        node_id: int = 1,
+        properties: Mapping[str, str] | None = None,
+        join: ApacheKafka | None = None,
+        heap_mb: int = 512,
+    ) -> None:
+        """`properties` go over the defaults; `join` makes this a broker of that running node's cluster."""
+        super().__init__(port)
+        self.node_id = node_id
+        self.cluster_id: str = join.cluster_id if join else urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
+        self._properties = dict(properties or {})
+        self._joined = join
+        self._heap_mb = heap_mb
+        self._internal_port = self._controller_port = 0
+
+    @property
+    def internal_address(self) -> str:
+        """Bootstrap address of the listener INTERNAL, always plain."""
+        return f"{HOST}:{self._internal_port}"
+
+    @property
+    def voter(self) -> str:
+        """`ID@HOST:PORT` of this node as the controller of its cluster."""
+        return f"{self.node_id}@{HOST}:{self._controller_port}"
+
+    def server_properties(self) -> dict[str, str]:
+        """What server.properties holds, the caller's properties included."""
+        listeners = f"CLIENT://{self.address},INTERNAL://{self.internal_address}"
+        controller = "" if self._joined else f",CONTROLLER://{HOST}:{self._controller_port}"
+        defaults = {
+            "process.roles": "broker" if self._joined else "broker,controller",
+            "node.id": str(self.node_id),
+            "controller.quorum.voters": (self._joined or self).voter,
+            "controller.listener.names": "CONTROLLER",
+            "listeners": listeners + controller,
+            "advertised.listeners": listeners,
+            "inter.broker.listener.name": "INTERNAL",
+            "listener.security.protocol.map": "CLIENT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self.folder / "data"),
+            "auto.create.topics.enable": "false",
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
+            "offsets.topic.num.partitions": "4",
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "share.coordinator.state.topic.num.partitions": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "num.network.threads": "2",
+            "num.io.threads": "4",
+        }
+        return defaults | self._properties
+
+    def _command(self) -> list[str]:
+        missing = missing_for_apache_kafka()
+        if missing:
+            raise BrokerError(f"Apache Kafka needs {missing}")
+        self._internal_port, self._controller_port = free_port(), free_port()
+        config = self.folder / "server.properties"
+        config.write_text("".join(f"{name}={value}\n" for name, value in self.server_properties().items()))
+        java = _java_command(resolve_jars(), self._heap_mb)
+        self._format_storage(java, config)
+        return [*java, "kafka.Kafka", str(config)]
+
+    def _format_storage(self, java: list[str], config: Path) -> None:
+        command = [*java, "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(config)]
+        _run(command, FORMAT_TIMEOUT_S, "formatting the storage of Apache Kafka")
+
+    def _is_ready(self) -> bool:
+        return b"Kafka Server started" in self._log.read_bytes()
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        process.send_signal(signal.SIGTERM)  # in a cluster, the others hear that it leaves
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            BrokerProcess._end(process)
+
+
+def missing_for_apache_kafka() -> str:
+    """What Apache Kafka cannot start without and is not here, in words; empty if all is there."""
+    missing = []
+    if _java_version() < JAVA_AT_LEAST:
+        missing.append(f"Java {JAVA_AT_LEAST} or newer")
+    if not (DEPLOY / "pom.xml").is_file():
+        missing.append("deploy/kafka/pom.xml of the project's checkout")
+    elif not _jars_folder().is_dir() and not shutil.which("mvn"):
+        missing.append("Maven (mvn)")
+    return " and ".join(missing)
+
+
+def resolve_jars() -> Path:
+    """Folder with the jars, resolved by Maven if they are not there yet. Raises BrokerError."""
+    jars = _jars_folder()
+    jars.parent.mkdir(parents=True, exist_ok=True)
+    with (jars.parent / f"{jars.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # parallel test runs resolve once; let go when the file is closed
+        if not jars.is_dir():
+            _resolve_into(jars)
+    return jars
+
+
+def _resolve_into(jars: Path) -> None:
+    partial = Path(tempfile.mkdtemp(prefix=f"{jars.name}-", dir=jars.parent))
+    try:
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
+        command = [_absolute("mvn"), "--batch-mode", "--quiet", "--file", str(DEPLOY / "pom.xml"), *goal]
+        _run(command, RESOLVE_TIMEOUT_S, "resolving the jars of Apache Kafka")
+        partial.rename(jars)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _jars_folder() -> Path:
+    """One folder per content of the pom: a changed pom is resolved anew."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "zhice" / f"kafka-{hashlib.sha256((DEPLOY / 'pom.xml').read_bytes()).hexdigest()[:12]}"
+
+
+def _java_command(jars: Path, heap_mb: int) -> list[str]:
+    options = [f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"]
+    return [
+        _absolute("java"),
+        *options,
+        f"-Dlog4j2.configurationFile={DEPLOY / 'log4j2.properties'}",
+        "-cp",
+        f"{jars}/*",
+    ]
+
+
+def _java_version() -> int:
+    """Major version of `java`, 0 if there is none."""
+    if not shutil.which("java"):
+        return 0
+    said = subprocess.run([_absolute("java"), "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', said)
+    return int(found[1]) if found else 0
+
+
+def _absolute(program: str) -> str:
+    return shutil.which(program) or program
+
+
+def _run(command: list[str], timeout_s: float, doing: str) -> None:
+    """Run to the end. Raises BrokerError with the end of the output on failure."""
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise BrokerError(f"{doing} took more than {timeout_s} s") from None
+    if done.returncode:
+        raise BrokerError(f"{doing} failed:\n{done.stdout[-2000:].strip()}")
