@@ -24,6 +24,7 @@ from models.plan import (
     PENDING,
     TRANSITIONS,
     Batch,
+    CandidateColumn,
     Out,
     Status,
     new_out,

@@ -54,6 +54,11 @@ class Worker:
         self._unacked.setdefault(partition, []).append(batch)
         self._heard[partition] = time.monotonic()
 
+    def next_offset(self, partition: int) -> int:
+        """The offset up to which a partition is processed; 0 before its first batch."""
+        shard = self.shards.get(partition)
+        return shard.next_offset if shard else 0
+
     async def put_out(self, output: BatchOutput) -> None:
         """Hand an output to Kafka and to the lake."""
         self.events += len(output.columns)

@@ -8,6 +8,7 @@ marked "Choice".
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from models.catalogue import Catalogue, Feature, Journey, Rule
@@ -26,7 +27,6 @@ class Oracle:
         self.catalogue, self.topic, self.partition = catalogue, topic, partition
         self.clock: int | None = None
         self.offset = -1
-        self.seq = 0
         self.customers: dict[str, Row] = {}
         self.instances: dict[tuple[str, str, str], Row] = {}
         self.timers: list[Timer] = []
@@ -41,7 +41,7 @@ class Oracle:
 
     def apply(self, record: Any) -> None:
         """Take one record: first the clock and what is due, then the event."""
-        self.offset, self.seq = record.offset, 0
+        self.offset = record.offset
         self._advance(record.timestamp)
         self.late[record.offset] = False
         event = None if is_tick(record) else decode(record, self.catalogue)
@@ -205,7 +205,7 @@ class Oracle:
             clock=self.clock,
             partition=self.partition,
             offset=self.offset,
-            seq=self._next_seq(),
+            seq=self._seq(self.transitions),
         )
         self.transitions.append(transition)
         self._arm(row, journey, stage, timers_from)
@@ -299,8 +299,8 @@ class Oracle:
             event=moment.event.type if moment.event else None,
             deadline=moment.timer.deadline if moment.timer else None,
             stage=stage,
-            values={name: lookup(name) for name in (names_read(rule.when) if rule.when else ())},
-            predicate=rule.when or "",
+            values={name: lookup(name) for name in self._read(rule.when or "TRUE")},
+            predicate=rule.when or "TRUE",  # Choice
             topic=self.topic,
             partition=self.partition,
             offset=self.offset,
@@ -324,12 +324,12 @@ class Oracle:
             decided_at=self.clock,
             expires_at=moment.now + duration_ms(rule.expires),
             evidence=evidence,
-            seq=self._next_seq(),
+            seq=self._seq(self.decisions),
         )
         self.decisions.append(decision)
 
     def _gates(self, rule: Rule, row: Row, moment: Moment) -> dict[str, bool]:
-        """Gates up to the first that fails. Choice: `cooldown` is there for rules without one, too."""
+        """Gates up to the first that fails. Choice: `cooldown` is there for rules that have one."""
         assert self.clock is not None
         customer, last = self.customers[row.customer_id], row.acted.get(rule.name)
         gates = {"expired": self.clock <= moment.now + duration_ms(rule.expires)}
@@ -337,10 +337,17 @@ class Oracle:
             applies = rule.kind in (gate.kinds or [rule.kind]) and rule.channel in (gate.channels or [rule.channel])
             if all(gates.values()) and applies:
                 gates[gate.name] = holds(gate.when, lambda name: self._value(name, customer, None, moment))
-        if all(gates.values()):
-            cooling = rule.cooldown and last is not None and self.clock - last < duration_ms(rule.cooldown)
-            gates["cooldown"] = not cooling
+        if all(gates.values()) and rule.cooldown is not None:
+            gates["cooldown"] = last is None or self.clock - last >= duration_ms(rule.cooldown)
         return gates
+
+    def _read(self, predicate: str) -> set[str]:
+        """The names that a predicate reads. Choice: those that its tags read, too."""
+        read = set(names_read(predicate))
+        for tag in self.catalogue.tags:
+            if tag.name in read:
+                read |= self._read(tag.expression)
+        return read
 
     def _decision_id(self, rule: Rule, row: Row, moment: Moment) -> str:
         """Distinct for distinct causes; the bytes hashed are not the engine's."""
@@ -351,10 +358,10 @@ class Oracle:
         parts = (rule.name, row.entity, row.customer_id, row.entity_id, self.topic, self.partition, *cause)
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
-    def _next_seq(self) -> int:
-        """Choice: transitions and decisions of a record are counted together."""
-        self.seq += 1
-        return self.seq - 1
+    def _seq(self, caused: Sequence[Transition] | Sequence[Decision]) -> int:
+        """The next number of what the record caused. Choice: transitions and decisions are counted apart."""
+        offsets = [one.offset if isinstance(one, Transition) else one.evidence.offset for one in caused]
+        return offsets.count(self.offset)
 
     # Snapshots
 

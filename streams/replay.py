@@ -1,0 +1,101 @@
+"""Replay: a file of records into the events topic, with the records' own times, and a worker that follows to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
+
+from models.events import Record
+from models.layout import Layout
+from models.outputs import BatchOutput
+from sinks.writer import Lake
+from streams import app
+from streams.record_files import read_records
+from streams.routing import Router
+from streams.settings import Settings
+from streams.worker import Worker
+
+POLL_S = 0.02
+
+
+class ReplayError(RuntimeError):
+    """The records could not be sent; the message says why."""
+
+
+def produce(settings: Settings, path: str) -> list[int]:
+    """Send a record file to the events topic; returns the end offset of each partition. The topic must be empty."""
+    return asyncio.run(_produce(settings, Path(path)))
+
+
+async def _produce(settings: Settings, path: Path) -> list[int]:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.broker,
+        enable_idempotence=settings.idempotence,
+        acks="all",
+        max_batch_size=1_000_000,
+        max_request_size=4 * 1024 * 1024,
+    )
+    router, topic = Router(settings.partitions), settings.topic("events")
+    await producer.start()
+    try:
+        for logs in router.logs(read_records(path)):
+            sent = [future for number, log in enumerate(logs) for future in await _send(producer, topic, number, log)]
+            await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+    return router.offsets
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, partition: int, log: list[Record]) -> list[asyncio.Future[object]]:
+    sent, builder = [], producer.create_batch()
+    for _, timestamp, key, value, headers in log:
+        if builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers)) is None:
+            sent.append(await producer.send_batch(builder, topic, partition=partition))
+            builder = producer.create_batch()
+            builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers))
+    if builder.record_count():
+        sent.append(await producer.send_batch(builder, topic, partition=partition))
+    return sent
+
+
+def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress: Callable[[int], None]) -> Worker:
+    """Send a record file from a second process and work through it in this one; returns the worker, which has stopped."""
+    context = multiprocessing.get_context("spawn")
+    ends: multiprocessing.SimpleQueue[list[int] | str] = context.SimpleQueue()
+    sender = context.Process(target=_produce_for, args=(settings, str(path), ends), daemon=True)
+    sender.start()
+
+    async def until_end(worker: Worker) -> None:
+        worker.on_output = lambda output: progress(_records(output))
+        while ends.empty():
+            if not sender.is_alive() and ends.empty():
+                raise ReplayError("the process that sends the records ended early")
+            await asyncio.sleep(POLL_S)
+        offsets = ends.get()
+        if isinstance(offsets, str):
+            raise ReplayError(offsets)
+        while any(worker.next_offset(number) < end for number, end in enumerate(offsets)):
+            await asyncio.sleep(POLL_S)
+
+    try:
+        worker = asyncio.run(app.run(settings, layout, lake, until_end))
+    finally:
+        sender.terminate()
+        sender.join()
+    lake.compact()
+    return worker
+
+
+def _records(output: BatchOutput) -> int:
+    return len(output.columns)
+
+
+def _produce_for(settings: Settings, path: str, ends: multiprocessing.SimpleQueue[list[int] | str]) -> None:
+    try:
+        ends.put(produce(settings, path))
+    except Exception as error:
+        ends.put(f"{type(error).__name__}: {error}")

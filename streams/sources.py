@@ -1,0 +1,66 @@
+"""Sources of a replay: any file that DuckDB reads, mapped by one SQL query, becomes a file of records.
+
+Columns that are named as in the envelope fill it; every other column becomes a property.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+ENVELOPE = ("event_id", "event", "customer_id", "event_time", "channel", "session_id", "device_id", "received_at", "context")
+REQUIRED = ("event", "customer_id", "event_time")
+
+
+class SourceError(ValueError):
+    """A file or a query that gives no events; the message says what to do."""
+
+
+def write_records(source: str, sql: str, target: Path) -> int:
+    """Write timestamp (ms), key and value of each event that `sql` makes of `source` as Parquet; returns how many.
+
+    In the query, `source` names the file. Raises SourceError.
+    """
+    with duckdb.connect() as connection:
+        try:
+            connection.execute(f"CREATE VIEW source AS FROM {_quoted(source)}")
+            connection.execute(f"CREATE TEMP TABLE wanted AS {sql}")
+            _write(connection, target)
+        except duckdb.Error as error:
+            raise SourceError(f"{source}: {error}") from None
+        return int(connection.execute("SELECT count(*) FROM wanted").fetchall()[0][0])
+
+
+def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
+    columns = {name: type_ for name, type_, *_ in connection.execute("DESCRIBE wanted").fetchall()}
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        raise SourceError(f"the query gives no column {', '.join(missing)}; name one with AS, as in: CustomerID AS customer_id")
+    fields = {name: _field(name, columns[name]) for name in ENVELOPE if name in columns}
+    fields.setdefault("event_id", "'row-' || number")
+    properties = [name for name in columns if name not in ENVELOPE]
+    if properties:
+        fields["properties"] = f"struct_pack({', '.join(f'{_name(name)} := {_name(name)}' for name in properties)})"
+    value = ", ".join(f"{name} := {text}" for name, text in fields.items())
+    connection.execute(
+        f"""COPY (
+            SELECT {fields["event_time"]} AS timestamp, customer_id::VARCHAR::BLOB AS key,
+                   to_json(struct_pack({value}))::VARCHAR::BLOB AS value
+            FROM (SELECT row_number() OVER () AS number, * FROM wanted)
+        ) TO {_quoted(str(target))} (FORMAT parquet)"""
+    )
+
+
+def _field(name: str, type_: str) -> str:
+    if name in ("event_time", "received_at"):
+        return f"{name}::BIGINT" if type_ in ("BIGINT", "INTEGER", "UBIGINT", "HUGEINT") else f"epoch_ms({name}::TIMESTAMP)"
+    return name if name == "context" else f"{name}::VARCHAR"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _name(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
