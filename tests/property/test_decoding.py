@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.bad_rows import MAX_DEPTH
@@ -50,7 +50,7 @@ good_events = st.fixed_dictionaries(
     {
         "event_id": st.text("abc", min_size=1),
         "event": st.sampled_from(["pay", "start", "other"]),
-        "customer_id": st.sampled_from(["c1", "c1", "客户"]),
+        "customer_id": st.just("c1"),
         "event_time": st.integers(EARLIEST, NOW),
     },
     optional={
@@ -88,9 +88,9 @@ def mutated_bytes(draw: st.DrawFn) -> bytes:
     return bytes(value)
 
 
-keys = st.sampled_from([b"c1"] * 5 + ["客户".encode(), None, b"", b"\xff"])
+keys = st.sampled_from([b"c1"] * 9 + [None, b"", b"\xff"])
 headers = st.sampled_from([(), (), (("zhice", b"tick"),), (("zhice", b"tock"),)])
-raw_values = event_bytes | mutated_bytes() | st.binary(max_size=20) | st.none()
+raw_values = event_bytes | event_bytes | mutated_bytes() | st.binary(max_size=20) | st.none()
 
 
 def parse(value: bytes) -> Any:
@@ -138,7 +138,8 @@ def are_properties(given: dict[str, Any]) -> bool:
     )
 
 
-@given(st.lists(st.tuples(raw_values, keys, headers), max_size=12))
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(raw_values, keys, headers), min_size=6, max_size=12))
 def test_n_records_are_n_rows_and_events_are_those_of_the_oracle(parts: list[tuple[Any, Any, Any]]) -> None:
     records = [Record(9 + at, NOW, key, value, header) for at, (value, key, header) in enumerate(parts)]
     columns = DECODER.columns("t", 1, records)
@@ -158,8 +159,7 @@ def test_n_records_are_n_rows_and_events_are_those_of_the_oracle(parts: list[tup
 @given(event_bytes | mutated_bytes())
 def test_an_event_has_the_values_of_its_json(value: bytes) -> None:
     """The last of equal names counts, as in Python."""
-    key = b"c1" if b'"c1"' in value else "客户".encode()
-    columns = DECODER.columns("t", 0, [Record(0, NOW, key, value)])
+    columns = DECODER.columns("t", 0, [Record(0, NOW, b"c1", value)])
     (event,) = columns.events
     if event is None:
         return

@@ -1,0 +1,193 @@
+"""From what a shard put out to Arrow: the columns that the decoder made are used as they are, nothing is parsed again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from models.catalogue import Catalogue
+from models.decisions import Decision
+from models.expressions import Kind, Type
+from models.outputs import BatchOutput, Snapshot
+from sinks import schemas
+from sinks.schemas import TIME, LakeTable
+
+STATUS = ("applied", "duplicate", "unknown")
+POSITIONS = 2  # of a record in a table's transaction: its own, and the one before it for what `finish` adds
+
+_json = msgspec.json.Encoder().encode
+
+
+def position_of(output: BatchOutput) -> int:
+    """How far the tables are after this output: 2 × offset for a record, 2 × next offset − 1 for a finish."""
+    return POSITIONS * output.next_offset - (1 if len(output.columns) == 0 else POSITIONS)
+
+
+class RowMaker:
+    """Makes Arrow tables (without `day`) of outputs of one catalogue."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.features = schemas.features_table(catalogue)
+        self.types = schemas.profile_types(catalogue)
+        self.event_names = pa.array([event.name for event in catalogue.events], pa.string())
+        self.channels = pa.array(catalogue.channels, pa.string())
+
+    def tables(self, output: BatchOutput) -> dict[str, pa.Table]:
+        """Rows by table; tables without rows are left out."""
+        found = {
+            "events": _events(output),
+            "transitions": _structs(schemas.TRANSITIONS, output.transitions),
+            "decisions": _decisions(schemas.DECISIONS, output.decisions),
+            "triggers": _decisions(schemas.TRIGGERS, [one for one in output.decisions if one.acted]),
+            "features": self._features(output),
+            "bad_rows": _bad_rows(output),
+            "metrics": self._metrics(output),
+        }
+        return {name: table for name, table in found.items() if table.num_rows}
+
+    def _features(self, output: BatchOutput) -> pa.Table:
+        parts = [self._snapshot(snapshot, output.partition) for snapshot in output.snapshots]
+        return pa.concat_tables(parts) if parts else _body(self.features).empty_table()
+
+    def _snapshot(self, snapshot: Snapshot, partition: int) -> pa.Table:
+        rows = len(snapshot.customer_ids)
+        columns: dict[str, Any] = {
+            "as_of": _times(np.full(rows, snapshot.as_of)),
+            "customer_id": snapshot.customer_ids,
+            "entity": [snapshot.entity] * rows,
+            "entity_id": snapshot.entity_ids,
+            "partition": np.full(rows, partition, np.int32),
+            "offset": np.full(rows, snapshot.offset, np.int64),
+        }
+        for names, values in self._blocks(snapshot):
+            for number, name in enumerate(names):
+                columns[name] = _typed(values[:, number], self.types[name])
+        return _arrow(self.features, columns, rows)
+
+    def _blocks(self, snapshot: Snapshot) -> list[tuple[list[str], NDArray[np.float64]]]:
+        catalogue, entity = self.catalogue, snapshot.entity
+        tags = [tag.name for tag in catalogue.tags if catalogue.tag_entities[tag.name] == entity]
+        return [
+            ([feature.name for feature in catalogue.features if feature.entity == entity], snapshot.features),
+            (tags, snapshot.tags),
+            ([f"{one.name}_stage" for one in catalogue.journeys if one.entity == entity], snapshot.stages),
+        ]
+
+    def _metrics(self, output: BatchOutput) -> pa.Table:
+        rows = output.metrics
+        columns = {
+            "clock_minute": _times(rows.clock_minute),
+            "event": self.event_names.take(pa.array(rows.event_type, pa.int64())),
+            "channel": _named(rows.channel, self.channels),
+            "event_minute": _times(rows.event_minute),
+            "events": rows.events,
+            "customers": rows.customers,
+            "amount": rows.amount,
+            "partition": np.full(len(rows), output.partition, np.int32),
+            "offset": rows.offset,
+        }
+        return _arrow(schemas.METRICS, columns, len(rows))
+
+
+def _events(output: BatchOutput) -> pa.Table:
+    columns = output.columns
+    at = np.flatnonzero(output.status < len(STATUS))
+    events: Sequence[Any] = [event for event in columns.events if event is not None]
+    data = {
+        "event_id": [event.event_id for event in events],
+        "event": [event.event for event in events],
+        "customer_id": [event.customer_id for event in events],
+        "event_time": _times(columns.event_time[at]),
+        "channel": [event.channel for event in events],
+        "session_id": [event.session_id for event in events],
+        "device_id": [event.device_id for event in events],
+        "received_at": _times(pa.array([event.received_at for event in events], pa.int64())),
+        "context": _texts([event.context for event in events]),
+        "properties": _texts([event.properties for event in events]),
+        "status": pa.array(STATUS).take(pa.array(output.status[at], pa.int8())),
+        "late": output.late[at],
+        "record_time": _times(columns.timestamp[at]),
+        "topic": [columns.topic] * len(at),
+        "partition": np.full(len(at), columns.partition, np.int32),
+        "offset": columns.offset[at],
+    }
+    return _arrow(schemas.EVENTS, data, len(at))
+
+
+def _texts(raws: list[Any]) -> pa.Array:
+    """JSON texts; an empty one is NULL."""
+    return pa.array([bytes(raw) or None for raw in raws], pa.binary()).cast(pa.string())
+
+
+def _structs(table: LakeTable, structs: Sequence[Any]) -> pa.Table:
+    columns = {}
+    for field in _body(table):
+        values = [getattr(struct, field.name) for struct in structs]
+        columns[field.name] = _times(pa.array(values, pa.int64())) if field.type == TIME else values
+    return _arrow(table, columns, len(structs))
+
+
+def _decisions(table: LakeTable, decisions: Sequence[Decision]) -> pa.Table:
+    columns: dict[str, Any] = {}
+    for field in _body(table):
+        name = field.name
+        if name == "evidence":
+            values: list[Any] = [_json(decision.evidence).decode() for decision in decisions]
+        elif name == "gates":
+            values = [_json(decision.gates).decode() for decision in decisions]
+        elif hasattr(Decision, name):
+            values = [getattr(decision, name) for decision in decisions]
+        else:
+            values = [getattr(decision.evidence, name) for decision in decisions]
+        columns[name] = _times(pa.array(values, pa.int64())) if field.type == TIME else values
+    return _arrow(table, columns, len(decisions))
+
+
+def _bad_rows(output: BatchOutput) -> pa.Table:
+    rows = output.columns.bad_rows
+    columns = {name: [getattr(row, name) for row in rows] for name in ("field", "detail", "key", "value", "topic")}
+    columns |= {name: [getattr(row, name) for row in rows] for name in ("partition", "offset")}
+    columns["reason"] = [str(row.reason) for row in rows]
+    times = _times(pa.array([row.timestamp for row in rows], pa.int64()))
+    return _arrow(schemas.BAD_ROWS, {**columns, "record_time": times}, len(rows))
+
+
+def _times(milliseconds: Any) -> pa.Array:
+    return pa.array(milliseconds, pa.int64()).cast(pa.timestamp("ms", tz="UTC")).cast(TIME)
+
+
+def _typed(values: NDArray[np.float64], type_: Type) -> pa.Array:
+    if type_.kind is Kind.STRING:
+        return _named(np.where(np.isnan(values), -1, values).astype(np.int64), pa.array(type_.values, pa.string()))
+    array = pa.array(values, pa.float64(), from_pandas=True)
+    return array.cast(pa.bool_()) if type_.kind is Kind.BOOLEAN else array
+
+
+def _named(numbers: NDArray[np.int64], names: pa.Array) -> pa.Array:
+    """Names by number; NULL for a negative one."""
+    return names.take(pa.array(numbers, pa.int64(), mask=numbers < 0))
+
+
+def _body(table: LakeTable) -> pa.Schema:
+    return table.schema.remove(table.schema.get_field_index(schemas.DAY))
+
+
+def _arrow(table: LakeTable, columns: dict[str, Any], rows: int) -> pa.Table:
+    body = _body(table)
+    arrays = [
+        pa.array(columns[field.name], field.type) if not isinstance(columns[field.name], pa.Array) else columns[field.name]
+        for field in body
+        if field.name in columns
+    ]
+    present = pa.schema([field for field in body if field.name in columns])
+    made = pa.Table.from_arrays(arrays, schema=present)
+    for number, field in enumerate(body):
+        if field.name not in columns:
+            made = made.add_column(number, field, pa.nulls(rows, field.type))
+    return made

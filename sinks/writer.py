@@ -1,0 +1,147 @@
+"""The writer of the lake: one Delta table a dataset, appended by commits that cannot be repeated.
+
+Each commit carries, for every partition of the source, how far the table is (an app transaction, see
+`rows.position_of`). What a replay puts out again is at or below that and is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import DeltaError
+
+from models.catalogue import Catalogue
+from models.outputs import BatchOutput
+from models.zones import local_ms
+from sinks.rows import POSITIONS, RowMaker, position_of
+from sinks.schemas import DAY, LakeTable, tables
+
+DAY_MS = 86_400_000
+ABOUT = "zhice.json"  # beside the tables: what a reader must know of the catalogue
+
+
+class LakeError(RuntimeError):
+    """The lake cannot be written; nothing is lost, the same rows are tried again with the next commit."""
+
+
+class Lake:
+    """Buffers outputs and commits them. `add` and `commit` may run in two threads; two commits may not."""
+
+    def __init__(self, path: str | Path, catalogue: Catalogue) -> None:
+        """Open or create the tables. Raises LakeError."""
+        self.path, self.catalogue = Path(path), catalogue
+        self._make = RowMaker(catalogue)
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[pa.Table]] = {}
+        self._positions: dict[str, int] = {}
+        try:
+            self._tables = {table.name: (table, self._open(table)) for table in tables(catalogue)}
+            self._describe()
+        except (OSError, DeltaError) as error:
+            raise LakeError(f"the lake at {self.path} cannot be opened: {error}") from error
+        self._committed: dict[tuple[str, str], int] = {}
+
+    def _open(self, table: LakeTable) -> DeltaTable:
+        place = self.path / table.name
+        place.mkdir(parents=True, exist_ok=True)
+        return DeltaTable.create(place, table.schema, mode="ignore", partition_by=[DAY])
+
+    def _describe(self) -> None:
+        about = {
+            "catalogue": self.catalogue.name,
+            "catalogue_version": self.catalogue.version,
+            "time_zone": self.catalogue.time_zone,
+            "journeys": {journey.name: list(journey.stages) for journey in self.catalogue.journeys},
+        }
+        text = json.dumps(about, ensure_ascii=False, indent=1)
+        (self.path / ABOUT).write_text(text, encoding="utf-8")
+
+    def add(self, output: BatchOutput) -> None:
+        """Buffer the rows of an output, but for those that a table already has."""
+        source = f"{output.columns.topic}-{output.partition}"
+        finishing = 1 if len(output.columns) == 0 else 0
+        made = {
+            name: self._unseen(name, source, table, finishing) for name, table in self._make.tables(output).items()
+        }
+        with self._lock:
+            for name, table in made.items():
+                if table.num_rows:
+                    self._waiting.setdefault(name, []).append(table)
+            self._positions[source] = max(position_of(output), self._positions.get(source, -1))
+
+    def _unseen(self, name: str, source: str, table: pa.Table, finishing: int) -> pa.Table:
+        committed = self.position(name, source)
+        if committed < 0:
+            return table
+        positions = pc.subtract(pc.multiply(table["offset"], POSITIONS), finishing)
+        return table.filter(pc.greater(positions, committed))
+
+    def position(self, name: str, source: str) -> int:
+        """How far a table is with a source (`topic-partition`); -1 when it has nothing of it."""
+        if (name, source) not in self._committed:
+            version = self._tables[name][1].transaction_version(source)
+            self._committed[name, source] = -1 if version is None else version
+        return self._committed[name, source]
+
+    def commit(self) -> None:
+        """Write what is buffered, one commit a table. Raises LakeError; the rows then wait for the next commit."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+            positions = dict(self._positions)
+        try:
+            for name in list(waiting):
+                self._append(name, pa.concat_tables(waiting[name]), positions)
+                del waiting[name]
+        except (OSError, DeltaError) as error:
+            with self._lock:
+                for name, parts in waiting.items():
+                    self._waiting[name] = parts + self._waiting.get(name, [])
+            raise LakeError(f"the lake at {self.path} cannot be written: {error}") from error
+
+    def _append(self, name: str, rows: pa.Table, positions: dict[str, int]) -> None:
+        table, delta = self._tables[name]
+        moved = {source: at for source, at in positions.items() if at > self.position(name, source)}
+        write_deltalake(
+            delta,
+            self._sorted(table, rows),
+            mode="append",
+            schema_mode="merge",
+            commit_properties=CommitProperties(
+                app_transactions=[Transaction(source, at) for source, at in moved.items()]
+            ),
+            writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
+        )
+        self._committed |= {(name, source): at for source, at in moved.items()}
+
+    def _sorted(self, table: LakeTable, rows: pa.Table) -> pa.Table:
+        time_ms = rows[table.time].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
+        day = (local_ms(time_ms, self.catalogue.time_zone) // DAY_MS).astype(np.int32)
+        keys = [_ranks(rows[name]) for name in reversed(table.sort)]
+        order = np.lexsort([*keys, day])
+        return rows.append_column(DAY, pa.array(day, pa.int32()).cast(pa.date32())).take(order)
+
+    def compact(self) -> None:
+        """Merge small files, which many commits leave in each day. Raises LakeError."""
+        try:
+            for _, delta in self._tables.values():
+                delta.update_incremental()
+                if len(delta.file_uris()) > 1:
+                    delta.optimize.compact()
+        except (OSError, DeltaError) as error:
+            raise LakeError(f"the lake at {self.path} cannot be compacted: {error}") from error
+
+
+def _ranks(column: pa.ChunkedArray) -> np.ndarray:
+    """Numbers that sort as the values do."""
+    if pa.types.is_timestamp(column.type):
+        return column.cast(pa.int64()).to_numpy()
+    encoded = column.combine_chunks().dictionary_encode()
+    rank = np.empty(len(encoded.dictionary), np.int64)
+    rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(rank))
+    return rank[encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)] if len(rank) else np.zeros(len(column))
