@@ -10,9 +10,9 @@ from enum import IntEnum
 from typing import Final
 
 import numpy as np
-from numba import njit
 
 from models import features
+from models.jit import njit
 from models.journeys import fire, mark_changed, take_event, touch
 from models.plan import (
     BOUNDARY,
@@ -52,7 +52,7 @@ _UNKNOWN: Final = int(Status.UNKNOWN)
 _NOT_AN_EVENT: Final = int(Status.NOT_AN_EVENT)
 
 
-@njit(cache=True)
+@njit
 def no_room(plan, out):
     """Whether the buffers might not hold what one event or one timer causes."""
     transitions = len(out.transitions) - out.counts[TRANSITIONS]
@@ -60,7 +60,7 @@ def no_room(plan, out):
     return transitions < 2 * len(plan.journey_entity) + 1 or candidates < len(plan.rule_when)
 
 
-@njit(cache=True)
+@njit
 def advance(plan, state, out, record, timestamp):
     """Advance the clock to a record's timestamp and do what is due; returns why it paused."""
     clock = max(state.numbers[CLOCK], timestamp)
@@ -81,7 +81,7 @@ def advance(plan, state, out, record, timestamp):
             return _DONE
 
 
-@njit(cache=True)
+@njit
 def is_duplicate(state, customer, event_id):
     """Whether the id is among the customer's last; if not, it is remembered."""
     ids = state.ids[customer]
@@ -94,7 +94,7 @@ def is_duplicate(state, customer, event_id):
     return False
 
 
-@njit(cache=True)
+@njit
 def take_feature(plan, out, acc, cells, properties, time):
     """One event, one accumulator; true when the event is late for it."""
     if not holds(plan, plan.acc_where[acc], cells, cells, properties, np.nan, out):
@@ -110,7 +110,7 @@ def take_feature(plan, out, acc, cells, properties, time):
     return features.take(plan, acc, cells, value, time)
 
 
-@njit(cache=True)
+@njit
 def take_features(plan, state, batch, out, record):
     """Update the rows that the event names; true when it is late for a feature."""
     late = False
@@ -132,7 +132,7 @@ def take_features(plan, state, batch, out, record):
     return late
 
 
-@njit(cache=True)
+@njit
 def consider_rules(plan, state, batch, out, record, count):
     """Consider the first `count` rules of `out.considered`."""
     for k in range(count):
@@ -146,7 +146,7 @@ def consider_rules(plan, state, batch, out, record, count):
         consider(plan, state, out, rule, record, customer_row, instance_row, properties, time, np.nan)
 
 
-@njit(cache=True)
+@njit
 def apply(plan, state, batch, out, record):
     """Apply one event of a declared type."""
     if is_duplicate(state, batch.rows[record, 0], batch.event_id[record]):
@@ -162,7 +162,7 @@ def apply(plan, state, batch, out, record):
     consider_rules(plan, state, batch, out, record, count)
 
 
-@njit(cache=True)
+@njit
 def run(plan, state, batch, out, first):
     """Work through the records from `first`; returns (the record reached, why it paused)."""
     heap_room = 2 * len(plan.journey_entity) + 1
@@ -182,7 +182,7 @@ def run(plan, state, batch, out, first):
     return len(batch.timestamp), _DONE
 
 
-@njit(cache=True)
+@njit
 def read_rows(plan, state, kind, rows, entity, names, values, out):
     """Fill values[row, k] with what register names[k] of the entity's profile program holds for each row."""
     predicate = plan.profile_predicate[entity]
@@ -197,7 +197,7 @@ def read_rows(plan, state, kind, rows, entity, names, values, out):
             values[k, n] = out.registers[names[n]]
 
 
-@njit(cache=True)
+@njit
 def clear_changed(state, kind, rows):
     """Note that the rows are in a snapshot; their pages must say so, too."""
     for k in range(len(rows)):
@@ -205,7 +205,7 @@ def clear_changed(state, kind, rows):
         touch(state, kind, rows[k])
 
 
-@njit(cache=True)
+@njit
 def requeue(plan, state, kind, rows, entities):
     """Rebuild the part of the heap that belongs to rows 0 … rows - 1 of a matrix; entities[row] is a row's type."""
     for row in range(rows):

@@ -103,7 +103,7 @@ def parse(text: str, types: Mapping[str, Type]) -> Expression:
     if root.type.kind is Kind.STRING and root.op != "COLUMN":
         raise ExpressionError("an expression may compare strings, not return them")
     expression = Expression(text, root.type, _names(tree), root)
-    ops = _ops(root, {name: 0 for name in expression.names})
+    ops = _ops(root, dict.fromkeys(expression.names, 0))
     if len(ops) > MAX_PROGRAM_OPS:
         raise ExpressionError(f"the expression needs {len(ops)} operations; at most {MAX_PROGRAM_OPS}")
     if _stack(ops) > MAX_STACK:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from models.jit import njit
 
 PAGE_FORMAT = 1
 
@@ -25,7 +26,7 @@ class PageError(ValueError):
     """A page that this version cannot read."""
 
 
-@njit(cache=True)
+@njit
 def _pack(rows, templates, bits, values):
     """Note the cells of rows (int64 views) that differ from their templates; returns how many there are."""
     count, cell = 0, 0
@@ -39,7 +40,7 @@ def _pack(rows, templates, bits, values):
     return count
 
 
-@njit(cache=True)
+@njit
 def _unpack(rows, bits, values):
     """Put the noted cells over rows that hold their templates."""
     count, cell = 0, 0

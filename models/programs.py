@@ -7,8 +7,9 @@ from enum import IntEnum
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from models.jit import njit
 
 MAX_STACK: Final = 64  # values that one program may hold at once
 
@@ -67,7 +68,7 @@ _LEAST: Final = int(Op.LEAST)
 _SELECT: Final = int(Op.SELECT)
 
 
-@njit(cache=True)
+@njit
 def compare(op, a, b):
     """A comparison of two values; NULL if one is."""
     if a != a or b != b:
@@ -85,7 +86,7 @@ def compare(op, a, b):
     return 1.0 if a >= b else 0.0
 
 
-@njit(cache=True)
+@njit
 def combine(op, a, b):
     """An operator of two operands that is no comparison."""
     if op == _AND:
@@ -117,7 +118,7 @@ def combine(op, a, b):
     return max(a, b)
 
 
-@njit(cache=True)
+@njit
 def change(op, a):
     """An operator of one operand."""
     if op == _IS_NULL:
@@ -129,7 +130,7 @@ def change(op, a):
     return abs(a)
 
 
-@njit(cache=True)
+@njit
 def evaluate(ops, args, start, end, registers, stack):
     """Run ops[start:end]; returns the value on top of the stack, NaN for NULL. `registers` may be written by STORE."""
     top = -1

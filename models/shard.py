@@ -22,6 +22,7 @@ from models.plan import (
     CLOCK,
     HOUR_MS,
     PENDING,
+    SEQ,
     TRANSITIONS,
     Batch,
     CandidateColumn,
@@ -225,7 +226,7 @@ class _Step:
 
     def drain(self) -> None:
         """Turn what is in the buffers into records, and empty them."""
-        transitions, candidates = self.out.counts.tolist()
+        transitions, candidates = self.out.counts[:SEQ].tolist()
         rows = self.shard.rows
         for values in self.out.transitions[:transitions].tolist():
             self.transitions.append(rows.transition(values, self.columns))

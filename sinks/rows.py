@@ -181,7 +181,9 @@ def _body(table: LakeTable) -> pa.Schema:
 def _arrow(table: LakeTable, columns: dict[str, Any], rows: int) -> pa.Table:
     body = _body(table)
     arrays = [
-        pa.array(columns[field.name], field.type) if not isinstance(columns[field.name], pa.Array) else columns[field.name]
+        pa.array(columns[field.name], field.type)
+        if not isinstance(columns[field.name], pa.Array)
+        else columns[field.name]
         for field in body
         if field.name in columns
     ]

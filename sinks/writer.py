@@ -66,9 +66,7 @@ class Lake:
         """Buffer the rows of an output, but for those that a table already has."""
         source = f"{output.columns.topic}-{output.partition}"
         finishing = 1 if len(output.columns) == 0 else 0
-        made = {
-            name: self._unseen(name, source, table, finishing) for name, table in self._make.tables(output).items()
-        }
+        made = {name: self._unseen(name, source, table, finishing) for name, table in self._make.tables(output).items()}
         with self._lock:
             for name, table in made.items():
                 if table.num_rows:

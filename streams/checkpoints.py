@@ -81,7 +81,12 @@ async def restore(settings: Settings, layout: Layout, events_topic: str, partiti
     """The shard of a partition as of its last checkpoint; an empty one where there is none."""
     records = await read_partition(settings, settings.topic("state"), partition)
     shard = await asyncio.to_thread(Shard.restore, layout, events_topic, partition, _latest(records))
-    log.info("restored partition %d: %d customers, next offset %d", partition, len(shard.rows.customer_ids), shard.next_offset)
+    log.info(
+        "restored partition %d: %d customers, next offset %d",
+        partition,
+        len(shard.rows.customer_ids),
+        shard.next_offset,
+    )
     return shard
 
 

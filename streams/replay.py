@@ -50,7 +50,9 @@ async def _produce(settings: Settings, path: Path) -> list[int]:
     return router.offsets
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, partition: int, log: list[Record]) -> list[asyncio.Future[object]]:
+async def _send(
+    producer: AIOKafkaProducer, topic: str, partition: int, log: list[Record]
+) -> list[asyncio.Future[object]]:
     sent, builder = [], producer.create_batch()
     for _, timestamp, key, value, headers in log:
         if builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers)) is None:

@@ -26,7 +26,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lake: Annotated[str, Meta(description="Folder of the lake.")] = ".zhice/lake"
     idempotence: Annotated[bool, Meta(description="Idempotent producer; the embedded broker has none.")] = True
     profiles: Annotated[bool, Meta(description="Publish customers' profiles at each checkpoint.")] = True
-    tick_ms: Annotated[int, Meta(ge=0, le=60_000, description="A tick on each idle partition every … ms; 0: none.")] = 1000
+    tick_ms: Annotated[int, Meta(ge=0, le=60_000, description="A tick on each idle partition every … ms; 0: none.")] = (
+        1000
+    )
     checkpoint_s: Annotated[float, Meta(ge=0.1, le=300, description="Least time between checkpoints, s.")] = 10.0
     checkpoint_max_s: Annotated[float, Meta(ge=1, le=3600, description="Most time between checkpoints, s.")] = 300.0
     fetch_records: Annotated[int, Meta(ge=1, le=100_000, description="Records of one fetch, at most.")] = 20_000

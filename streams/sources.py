@@ -9,7 +9,17 @@ from pathlib import Path
 
 import duckdb
 
-ENVELOPE = ("event_id", "event", "customer_id", "event_time", "channel", "session_id", "device_id", "received_at", "context")
+ENVELOPE = (
+    "event_id",
+    "event",
+    "customer_id",
+    "event_time",
+    "channel",
+    "session_id",
+    "device_id",
+    "received_at",
+    "context",
+)
 REQUIRED = ("event", "customer_id", "event_time")
 
 
@@ -36,7 +46,9 @@ def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     columns = {name: type_ for name, type_, *_ in connection.execute("DESCRIBE wanted").fetchall()}
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        raise SourceError(f"the query gives no column {', '.join(missing)}; name one with AS, as in: CustomerID AS customer_id")
+        raise SourceError(
+            f"the query gives no column {', '.join(missing)}; name one with AS, as in: CustomerID AS customer_id"
+        )
     fields = {name: _field(name, columns[name]) for name in ENVELOPE if name in columns}
     fields.setdefault("event_id", "'row-' || number")
     properties = [name for name in columns if name not in ENVELOPE]
@@ -54,7 +66,11 @@ def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
 
 def _field(name: str, type_: str) -> str:
     if name in ("event_time", "received_at"):
-        return f"{name}::BIGINT" if type_ in ("BIGINT", "INTEGER", "UBIGINT", "HUGEINT") else f"epoch_ms({name}::TIMESTAMP)"
+        return (
+            f"{name}::BIGINT"
+            if type_ in ("BIGINT", "INTEGER", "UBIGINT", "HUGEINT")
+            else f"epoch_ms({name}::TIMESTAMP)"
+        )
     return name if name == "context" else f"{name}::VARCHAR"
 
 

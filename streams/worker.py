@@ -93,7 +93,9 @@ class Worker:
 
     def checkpoint_due(self) -> bool:
         """As often as it may cost a tenth of the worker's time, between the two limits."""
-        wait_s = min(max(CHECKPOINT_SHARE * self._checkpoint_took_s, self.settings.checkpoint_s), self.settings.checkpoint_max_s)
+        wait_s = min(
+            max(CHECKPOINT_SHARE * self._checkpoint_took_s, self.settings.checkpoint_s), self.settings.checkpoint_max_s
+        )
         return any(self._unacked.values()) and time.monotonic() - self._checkpointed_at > wait_s
 
     async def finish(self) -> None:

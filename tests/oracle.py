@@ -8,7 +8,6 @@ marked "Choice".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 from models.catalogue import Catalogue, Feature, Journey, Rule
@@ -27,6 +26,7 @@ class Oracle:
         self.catalogue, self.topic, self.partition = catalogue, topic, partition
         self.clock: int | None = None
         self.offset = -1
+        self.seq = 0
         self.customers: dict[str, Row] = {}
         self.instances: dict[tuple[str, str, str], Row] = {}
         self.timers: list[Timer] = []
@@ -41,7 +41,7 @@ class Oracle:
 
     def apply(self, record: Any) -> None:
         """Take one record: first the clock and what is due, then the event."""
-        self.offset = record.offset
+        self.offset, self.seq = record.offset, 0
         self._advance(record.timestamp)
         self.late[record.offset] = False
         event = None if is_tick(record) else decode(record, self.catalogue)
@@ -205,7 +205,7 @@ class Oracle:
             clock=self.clock,
             partition=self.partition,
             offset=self.offset,
-            seq=self._seq(self.transitions),
+            seq=self._next_seq(),
         )
         self.transitions.append(transition)
         self._arm(row, journey, stage, timers_from)
@@ -250,16 +250,17 @@ class Oracle:
     def _feature(self, feature: Feature, row: Row) -> Value:
         taken = row.taken.get(feature.name, [])
         tiles = tiles_in_window(feature, self.catalogue.time_zone, row.latest, taken)
-        return aggregate(feature.aggregate, tiles, self._declared_values(feature))
+        return aggregate(feature.aggregate, tiles, self._declared_values(feature.value))
 
     def _features_of(self, row: Row) -> dict[str, float | None]:
         features = [feature for feature in self.catalogue.features if feature.entity == row.entity]
-        return {f.name: to_float(self._feature(f, row), self._declared_values(f)) for f in features}
+        return {f.name: to_float(self._feature(f, row), self._declared_values(f.value)) for f in features}
 
-    def _declared_values(self, feature: Feature) -> list[str]:
-        if feature.value == "channel":
+    def _declared_values(self, name: str | None) -> list[str]:
+        """Of a string property or `channel`, in order."""
+        if name == "channel":
             return list(self.catalogue.channels)
-        kinds = [event.properties.get(feature.value or "") for event in self.catalogue.events]
+        kinds = [event.properties.get(name or "") for event in self.catalogue.events]
         lists = [kind for kind in kinds if kind is not None and not isinstance(kind, str)]
         return list(dict.fromkeys(value for values in lists for value in values))
 
@@ -299,7 +300,7 @@ class Oracle:
             event=moment.event.type if moment.event else None,
             deadline=moment.timer.deadline if moment.timer else None,
             stage=stage,
-            values={name: lookup(name) for name in self._read(rule.when or "TRUE")},
+            values={name: self._shown(name, lookup(name)) for name in self._read(rule.when or "TRUE")},
             predicate=rule.when or "TRUE",  # Choice
             topic=self.topic,
             partition=self.partition,
@@ -324,7 +325,7 @@ class Oracle:
             decided_at=self.clock,
             expires_at=moment.now + duration_ms(rule.expires),
             evidence=evidence,
-            seq=self._seq(self.decisions),
+            seq=self._next_seq(),
         )
         self.decisions.append(decision)
 
@@ -349,6 +350,12 @@ class Oracle:
                 read |= self._read(tag.expression)
         return read
 
+    def _shown(self, name: str, value: Value) -> Value:
+        """A value as evidence. Choice: a string that is not declared is shown as NULL."""
+        [read] = [f.value for f in self.catalogue.features if f.name == name] or [name]
+        strings = isinstance(value, str) and not name.endswith("stage")
+        return None if strings and value not in self._declared_values(read) else value
+
     def _decision_id(self, rule: Rule, row: Row, moment: Moment) -> str:
         """Distinct for distinct causes; the bytes hashed are not the engine's."""
         cause: tuple[object, ...] = (self.offset,)
@@ -358,10 +365,10 @@ class Oracle:
         parts = (rule.name, row.entity, row.customer_id, row.entity_id, self.topic, self.partition, *cause)
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
-    def _seq(self, caused: Sequence[Transition] | Sequence[Decision]) -> int:
-        """The next number of what the record caused. Choice: transitions and decisions are counted apart."""
-        offsets = [one.offset if isinstance(one, Transition) else one.evidence.offset for one in caused]
-        return offsets.count(self.offset)
+    def _next_seq(self) -> int:
+        """Choice: transitions and decisions of a record are counted together."""
+        self.seq += 1
+        return self.seq - 1
 
     # Snapshots
 

@@ -1,0 +1,39 @@
+"""How kernels are compiled: once, and kept on disk under a digest of all kernels' sources.
+
+Numba's own cache looks at the file of the outermost function only: it would go on running what a change of another file
+replaced.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import blake2b
+from importlib.util import find_spec
+from typing import Any, Final
+
+import numba
+
+KERNELS: Final = ("engine", "features", "jit", "journeys", "pages", "plan", "programs", "rules", "timers")
+
+
+def sources_digest() -> str:
+    """Tells versions of the kernels apart: 8 bytes, hex."""
+    digest = blake2b(numba.__version__.encode(), digest_size=8)
+    for name in KERNELS:
+        spec = find_spec(f"models.{name}")
+        assert spec is not None and spec.origin is not None and spec.loader is not None
+        digest.update(spec.loader.get_data(spec.origin))  # type: ignore[attr-defined]
+    return digest.hexdigest()
+
+
+CACHE: Final = os.path.join(
+    os.environ.get("NUMBA_CACHE_DIR") or os.path.join(os.path.dirname(__file__), "__pycache__"),
+    f"kernels-{sources_digest()}",
+)
+numba.config.CACHE_DIR = CACHE  # type: ignore[attr-defined]
+
+
+def njit(function: Callable[..., Any]) -> Any:
+    """Compile a kernel; it runs without the interpreter's lock, so that a commit of the lake may go on beside it."""
+    return numba.njit(cache=True, nogil=True)(function)

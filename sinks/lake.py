@@ -1,0 +1,93 @@
+"""Reading the lake: DuckDB over the files that Delta's logs name, and the views of sinks/views/*.sql."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from sinks.writer import ABOUT
+
+VIEWS = Path(__file__).parent / "views"
+TABLES = ("events", "transitions", "decisions", "triggers", "features", "bad_rows", "metrics")
+ORDER = ("latest_features", "customers", "aum")  # views that others read, before them
+NEEDS = "-- needs: "
+
+
+class NoLakeError(FileNotFoundError):
+    """There is no lake at the path; the message says how to make one."""
+
+
+def connect(path: str | Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory with a view each table of the lake, and the views over them. Raises NoLakeError."""
+    place = Path(path)
+    about = about_lake(place)
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = ?", [about["time_zone"]])
+    columns = {name: _create_table(connection, place / name, name) for name in TABLES}
+    _create_stages(connection, about["journeys"])
+    for name, text in views():
+        if _can_have(text, columns):
+            connection.execute(f"CREATE VIEW {name} AS {text}")
+    return connection
+
+
+def about_lake(place: Path) -> dict[str, Any]:
+    """What the writer noted of its catalogue: name, version, time zone, the stages of journeys. Raises NoLakeError."""
+    try:
+        return json.loads((place / ABOUT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NoLakeError(f"there is no lake at {place}: run `zhice demo`, or name one with --lake") from None
+
+
+def views() -> list[tuple[str, str]]:
+    """(name, SQL) of every view, those that others read first."""
+    files = {file.stem: file.read_text(encoding="utf-8") for file in sorted(VIEWS.glob("*.sql"))}
+    return [(name, files[name]) for name in (*ORDER, *(name for name in files if name not in ORDER))]
+
+
+def _create_table(connection: duckdb.DuckDBPyConnection, place: Path, name: str) -> set[str]:
+    """A view over the files of a table; returns its columns."""
+    try:
+        table = DeltaTable(place)
+        files = table.file_uris()
+        schema = {field.name: _duckdb_type(str(field.type.type)) for field in table.schema().fields}
+    except (TableNotFoundError, DeltaError):
+        return set()
+    if files:
+        listed = ", ".join(_quoted(file) for file in files)
+        connection.execute(
+            f"CREATE VIEW {name} AS FROM read_parquet([{listed}], union_by_name = true, "
+            "hive_partitioning = true, hive_types = {'day': DATE})"
+        )
+    else:
+        nulls = ", ".join(f'NULL::{type_} AS "{column}"' for column, type_ in schema.items())
+        connection.execute(f"CREATE VIEW {name} AS SELECT {nulls} WHERE false")
+    return set(schema)
+
+
+def _duckdb_type(delta: str) -> str:
+    names = {"string": "VARCHAR", "long": "BIGINT", "integer": "INTEGER", "timestamp": "TIMESTAMPTZ", "binary": "BLOB"}
+    return names.get(delta, delta)
+
+
+def _create_stages(connection: duckdb.DuckDBPyConnection, journeys: dict[str, list[str]]) -> None:
+    connection.execute("CREATE TABLE stages (journey VARCHAR, number INTEGER, stage VARCHAR)")
+    rows = [(journey, number, stage) for journey, stages in journeys.items() for number, stage in enumerate(stages)]
+    if rows:
+        connection.executemany("INSERT INTO stages VALUES (?, ?, ?)", rows)
+
+
+def _can_have(text: str, columns: dict[str, set[str]]) -> bool:
+    """Whether the lake has what a view needs: a table, or a column of it."""
+    line = next(line for line in text.splitlines() if line.startswith(NEEDS))
+    needs = [need.partition(".") for need in line.removeprefix(NEEDS).split(", ")]
+    return all(columns.get(table) and (not column or column in columns[table]) for table, _, column in needs)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
