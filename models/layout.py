@@ -20,6 +20,7 @@ from models.plan import CHANGED, JOURNEY_CELLS, ROW_CELLS, Input, Plan
 from models.zones import zone_offsets_ms
 
 CUSTOMER = "customer"
+OTHER_TEXT = "(other)"  # stands for a string that the catalogue does not declare
 
 
 @dataclass
@@ -358,11 +359,11 @@ class Layout:
 
 
 def text_of(value: float, type_: Type) -> float | bool | str | None:
-    """A register's value as users see it; a string that is not declared is None, as is NULL."""
+    """A register's value as users see it; a string that is not declared is OTHER_TEXT, for its text is not kept."""
     if value != value:
         return None
     if type_.kind is Kind.BOOLEAN:
         return bool(value)
     if type_.kind is Kind.STRING:
-        return type_.values[int(value)] if 0 <= value < len(type_.values) else None
+        return type_.values[int(value)] if value >= 0 else OTHER_TEXT
     return float(value)

@@ -1,4 +1,4 @@
-"""Counts per clock minute, event type, channel and event minute. A group is closed when the clock has left its minute."""
+"""Counts per clock minute, event type, channel and event minute; a group is closed when the clock leaves its minute."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 MINUTE_MS: Final = 60_000
-# columns of open rows: int64[n, 6]; channel as float bits is not needed, it is a small number (NaN: -2)
+# columns of open rows, int64[n, 6]
 CLOCK_MINUTE, EVENT_TYPE, CHANNEL, EVENT_MINUTE, CUSTOMER, AMOUNT = range(6)
+OTHER_CHANNEL: Final = -1  # one that the catalogue does not declare
 NO_CHANNEL: Final = -2
 
 
 @dataclass(slots=True)
 class MetricRows:
-    """Closed groups, one an entry. Minutes in ms; channel: number, -1 another one, -2 none; `offset` closed the group."""
+    """Closed groups, one an entry. Minutes in ms; channel: a number, OTHER or NO; `offset` closed the group."""
 
     clock_minute: NDArray[np.int64]
     event_type: NDArray[np.int64]
@@ -34,14 +35,6 @@ class MetricRows:
 def no_metrics() -> MetricRows:
     empty = np.empty(0, np.int64)
     return MetricRows(empty, empty, empty, empty, empty, empty, np.empty(0), empty)
-
-
-def concat(parts: list[MetricRows]) -> MetricRows:
-    """Groups of several parts, in order."""
-    if not parts:
-        return no_metrics()
-    names = MetricRows.__slots__  # type: ignore[attr-defined]
-    return MetricRows(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 @dataclass(slots=True)
@@ -105,10 +98,14 @@ def _groups(rows: NDArray[np.int64]) -> MetricRows:
     starts = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)])
     group = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(rows)]))
     pairs = np.unique(np.stack([group, rows[:, CUSTOMER]], axis=1), axis=0)
+    amounts = rows[:, AMOUNT].copy().view(np.float64)
     return MetricRows(
-        *(rows[starts, k] for k in (CLOCK_MINUTE, EVENT_TYPE, CHANNEL, EVENT_MINUTE)),
+        clock_minute=rows[starts, CLOCK_MINUTE],
+        event_type=rows[starts, EVENT_TYPE],
+        channel=rows[starts, CHANNEL],
+        event_minute=rows[starts, EVENT_MINUTE],
         events=np.diff(np.r_[starts, len(rows)]).astype(np.int64),
         customers=np.bincount(pairs[:, 0], minlength=len(starts)).astype(np.int64),
-        amount=np.bincount(group, weights=rows[:, AMOUNT].copy().view(np.float64), minlength=len(starts)),
+        amount=np.bincount(group, weights=amounts, minlength=len(starts)).astype(np.float64),
         offset=np.zeros(len(starts), np.int64),
     )

@@ -1,26 +1,32 @@
-"""Programs: expressions in postfix, interpreted by one small loop. Everything is float64; NULL is NaN, TRUE is 1.0."""
+"""Programs: expressions in postfix, interpreted by one small loop. Everything is float64; NULL is NaN, TRUE is 1.0.
+
+No operation jumps, so that programs may be joined by putting one after another.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
+
 from typing import Final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-
-from models.jit import njit
 
 MAX_STACK: Final = 64  # values that one program may hold at once
 
 
 class Op(IntEnum):
-    """CONST, LOAD and STORE have an argument: a value, or a register. No op jumps; SELECT takes (condition, then, else)."""
+    """What an operation does with the stack; written as: what it takes → what it leaves, the top last.
 
-    CONST = 0
-    LOAD = 1
-    STORE = 2
-    EQ = 3
+    CONST, LOAD and STORE have an argument: a value, or a register.
+    """
+
+    LOAD = 0  # → value
+    CONST = 1  # → value
+    STORE = 2  # value →
+    EQ = 3  # a, b → boolean; likewise to GREATEST
     NE = 4
     LT = 5
     LE = 6
@@ -28,75 +34,124 @@ class Op(IntEnum):
     GE = 8
     AND = 9
     OR = 10
-    NOT = 11
-    ADD = 12
-    SUB = 13
-    MUL = 14
-    DIV = 15
-    MOD = 16
-    NEG = 17
-    ABS = 18
-    IS_NULL = 19
-    COALESCE = 20
-    LEAST = 21
-    GREATEST = 22
-    SELECT = 23
+    ADD = 11
+    SUB = 12
+    MUL = 13
+    DIV = 14
+    MOD = 15
+    COALESCE = 16
+    LEAST = 17
+    GREATEST = 18
+    NOT = 19  # a → boolean; likewise to ABS
+    IS_NULL = 20
+    NEG = 21
+    ABS = 22
+    BETWEEN = 23  # a, low, high → boolean
+    SELECT = 24  # otherwise, condition, then → value
+    SELECT_EQUAL = 25  # subject, otherwise, a, then → subject, value
+    IN_ITEM = 26  # subject, found, a → subject, found
+    NIP = 27  # a, b → b
 
 
-_CONST: Final = int(Op.CONST)
+GROWTH: Final[dict[Op, int]] = (
+    {Op.LOAD: 1, Op.CONST: 1, Op.STORE: -1}
+    | {op: -1 for op in Op if Op.EQ <= op <= Op.GREATEST}
+    | {op: 0 for op in Op if Op.NOT <= op <= Op.ABS}
+    | {Op.BETWEEN: -2, Op.SELECT: -2, Op.SELECT_EQUAL: -2, Op.IN_ITEM: -1, Op.NIP: -1}
+)
+"""By how many values an operation makes the stack higher."""
+
 _LOAD: Final = int(Op.LOAD)
+_CONST: Final = int(Op.CONST)
 _STORE: Final = int(Op.STORE)
-_GE: Final = int(Op.GE)
 _EQ: Final = int(Op.EQ)
 _NE: Final = int(Op.NE)
 _LT: Final = int(Op.LT)
 _LE: Final = int(Op.LE)
 _GT: Final = int(Op.GT)
+_GE: Final = int(Op.GE)
 _AND: Final = int(Op.AND)
 _OR: Final = int(Op.OR)
-_NOT: Final = int(Op.NOT)
 _ADD: Final = int(Op.ADD)
 _SUB: Final = int(Op.SUB)
 _MUL: Final = int(Op.MUL)
 _DIV: Final = int(Op.DIV)
 _MOD: Final = int(Op.MOD)
-_NEG: Final = int(Op.NEG)
-_ABS: Final = int(Op.ABS)
-_IS_NULL: Final = int(Op.IS_NULL)
 _COALESCE: Final = int(Op.COALESCE)
 _LEAST: Final = int(Op.LEAST)
+_GREATEST: Final = int(Op.GREATEST)
+_NOT: Final = int(Op.NOT)
+_IS_NULL: Final = int(Op.IS_NULL)
+_NEG: Final = int(Op.NEG)
+_ABS: Final = int(Op.ABS)
+_BETWEEN: Final = int(Op.BETWEEN)
 _SELECT: Final = int(Op.SELECT)
+_SELECT_EQUAL: Final = int(Op.SELECT_EQUAL)
+_IN_ITEM: Final = int(Op.IN_ITEM)
 
 
-@njit
-def compare(op, a, b):
-    """A comparison of two values; NULL if one is."""
-    if a != a or b != b:
+@njit(cache=True)
+def truth(known, held):
+    """A boolean from a comparison: NULL if not all operands are known."""
+    return (1.0 if held else 0.0) if known else np.nan
+
+
+@njit(cache=True)
+def both(a, b):
+    """a AND b."""
+    if a == 0.0 or b == 0.0:
+        return 0.0
+    return truth(a == a and b == b, True)
+
+
+@njit(cache=True)
+def either(a, b):
+    """a OR b."""
+    if a == 1.0 or b == 1.0:
+        return 1.0
+    return truth(a == a and b == b, False)
+
+
+@njit(cache=True)
+def remainder(a, b):
+    """a % b with the sign of a."""
+    if b == 0.0 or b != b or not abs(a) < np.inf:
         return np.nan
-    if op == _EQ:
-        return 1.0 if a == b else 0.0
-    if op == _NE:
-        return 1.0 if a != b else 0.0
-    if op == _LT:
-        return 1.0 if a < b else 0.0
-    if op == _LE:
-        return 1.0 if a <= b else 0.0
-    if op == _GT:
-        return 1.0 if a > b else 0.0
-    return 1.0 if a >= b else 0.0
+    return np.fmod(a, b)
 
 
-@njit
+@njit(cache=True)
+def least(a, b):
+    """The smaller; NULL only if both are."""
+    return b if a != a or b < a else a
+
+
+@njit(cache=True)
+def greatest(a, b):
+    """The greater; NULL only if both are."""
+    return b if a != a or b > a else a
+
+
+@njit(cache=True)
 def combine(op, a, b):
-    """An operator of two operands that is no comparison."""
+    """An operation on two values."""
+    known = a == a and b == b
+    if op == _GE:
+        return truth(known, a >= b)
+    if op == _EQ:
+        return truth(known, a == b)
     if op == _AND:
-        if a == 0.0 or b == 0.0:
-            return 0.0
-        return np.nan if a != a or b != b else 1.0
+        return both(a, b)
+    if op == _GT:
+        return truth(known, a > b)
+    if op == _LE:
+        return truth(known, a <= b)
+    if op == _LT:
+        return truth(known, a < b)
+    if op == _NE:
+        return truth(known, a != b)
     if op == _OR:
-        if a == 1.0 or b == 1.0:
-            return 1.0
-        return np.nan if a != a or b != b else 0.0
+        return either(a, b)
     if op == _ADD:
         return a + b
     if op == _SUB:
@@ -104,61 +159,71 @@ def combine(op, a, b):
     if op == _MUL:
         return a * b
     if op == _DIV:
-        return np.nan if b == 0.0 else a / b
-    if op == _MOD:
-        return np.nan if b == 0.0 or b != b or not abs(a) < np.inf else np.fmod(a, b)
+        return a / b if b != 0.0 else np.nan
     if op == _COALESCE:
-        return b if a != a else a
-    if a != a:  # LEAST and GREATEST pass over NULL
-        return b
-    if b != b:
-        return a
+        return a if a == a else b
     if op == _LEAST:
-        return min(a, b)
-    return max(a, b)
+        return least(a, b)
+    if op == _GREATEST:
+        return greatest(a, b)
+    return remainder(a, b)
 
 
-@njit
+@njit(cache=True)
 def change(op, a):
-    """An operator of one operand."""
-    if op == _IS_NULL:
-        return 1.0 if a != a else 0.0
+    """An operation on one value."""
     if op == _NOT:
         return 1.0 - a
+    if op == _IS_NULL:
+        return 1.0 if a != a else 0.0
     if op == _NEG:
         return -a
     return abs(a)
 
 
-@njit
+@njit(cache=True)
+def choose(op, stack, below, top):
+    """An operation on more than two values: the new top. `below` is the number of values under the top."""
+    if op == _SELECT:
+        return top if stack[below - 1] == 1.0 else stack[below - 2]
+    if op == _BETWEEN:
+        value, low = stack[below - 2], stack[below - 1]
+        above = truth(value == value and low == low, value >= low)
+        return both(above, truth(value == value and top == top, value <= top))
+    if op == _SELECT_EQUAL:
+        return top if stack[below - 3] == stack[below - 1] else stack[below - 2]
+    if op == _IN_ITEM:
+        subject = stack[below - 2]
+        return either(stack[below - 1], truth(subject == subject and top == top, subject == top))
+    return top  # NIP
+
+
+@njit(cache=True, error_model="numpy")
 def evaluate(ops, args, start, end, registers, stack):
-    """Run ops[start:end]; returns the value on top of the stack, NaN for NULL. `registers` may be written by STORE."""
-    top = -1
+    """Run ops[start:end]: the value that is left, NaN for NULL, also if none is. STORE writes to `registers`.
+
+    ops: int32[n], args: float64[n]; registers: float64, as many as are named; stack: float64[MAX_STACK], scratch.
+    """
+    below, top = 0, np.nan  # the top of the stack is kept out of `stack`, which holds `below` values under it
     for at in range(start, end):
         op = ops[at]
-        if op == _LOAD:
-            top += 1
-            stack[top] = registers[int(args[at])]
-        elif op == _CONST:
-            top += 1
-            stack[top] = args[at]
+        if op <= _CONST:
+            stack[below] = top
+            below += 1
+            top = registers[int(args[at])] if op == _LOAD else args[at]
         elif op == _STORE:
-            registers[int(args[at])] = stack[top]
-            top -= 1
-        elif op <= _GE:
-            top -= 1
-            stack[top] = compare(op, stack[top], stack[top + 1])
-        elif op == _SELECT:
-            top -= 2
-            if stack[top] != 1.0:
-                stack[top + 1] = stack[top + 2]
-            stack[top] = stack[top + 1]
-        elif op == _NOT or op == _NEG or op == _ABS or op == _IS_NULL:
-            stack[top] = change(op, stack[top])
+            registers[int(args[at])] = top
+            below -= 1
+            top = stack[below]
+        elif op <= _GREATEST:
+            below -= 1
+            top = combine(op, float(stack[below]), float(top))
+        elif op <= _ABS:
+            top = change(op, top)
         else:
-            top -= 1
-            stack[top] = combine(op, stack[top], stack[top + 1])
-    return stack[max(top, 0)]
+            top = choose(op, stack, below, top)
+            below -= 2 if op <= _SELECT_EQUAL else 1
+    return top
 
 
 def link(

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from models.catalogue import Catalogue
 from models.decisions import Decision
 from models.expressions import Kind, Type
+from models.layout import OTHER_TEXT
+from models.metrics import OTHER_CHANNEL
 from models.outputs import BatchOutput, Snapshot
 from sinks import schemas
 from sinks.schemas import TIME, LakeTable
@@ -36,7 +38,6 @@ class RowMaker:
         self.features = schemas.features_table(catalogue)
         self.types = schemas.profile_types(catalogue)
         self.event_names = pa.array([event.name for event in catalogue.events], pa.string())
-        self.channels = pa.array(catalogue.channels, pa.string())
 
     def tables(self, output: BatchOutput) -> dict[str, pa.Table]:
         """Rows by table; tables without rows are left out."""
@@ -84,7 +85,7 @@ class RowMaker:
         columns = {
             "clock_minute": _times(rows.clock_minute),
             "event": self.event_names.take(pa.array(rows.event_type, pa.int64())),
-            "channel": _named(rows.channel, self.channels),
+            "channel": self._channel(rows.channel),
             "event_minute": _times(rows.event_minute),
             "events": rows.events,
             "customers": rows.customers,
@@ -93,6 +94,10 @@ class RowMaker:
             "offset": rows.offset,
         }
         return _arrow(schemas.METRICS, columns, len(rows))
+
+    def _channel(self, numbers: NDArray[np.int64]) -> pa.Array:
+        names = pa.array([*self.catalogue.channels, OTHER_TEXT], pa.string())
+        return _named(np.where(numbers == OTHER_CHANNEL, len(self.catalogue.channels), numbers), names)
 
 
 def _events(output: BatchOutput) -> pa.Table:
@@ -164,7 +169,8 @@ def _times(milliseconds: Any) -> pa.Array:
 
 def _typed(values: NDArray[np.float64], type_: Type) -> pa.Array:
     if type_.kind is Kind.STRING:
-        return _named(np.where(np.isnan(values), -1, values).astype(np.int64), pa.array(type_.values, pa.string()))
+        numbers = np.where(np.isnan(values), -1, np.where(values < 0, len(type_.values), values)).astype(np.int64)
+        return _named(numbers, pa.array([*type_.values, OTHER_TEXT], pa.string()))
     array = pa.array(values, pa.float64(), from_pandas=True)
     return array.cast(pa.bool_()) if type_.kind is Kind.BOOLEAN else array
 

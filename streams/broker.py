@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
@@ -170,10 +171,10 @@ class EmbeddedBroker(BrokerProcess):
         return _answers_api_versions(self.port)
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on. Raises BrokerError if it finds none."""
+def free_port(besides: Collection[int] = ()) -> int:
+    """A port of 127.0.0.1 that nobody listens on, and none of `besides`. Raises BrokerError if it finds none."""
     for port in random.SystemRandom().sample(PORTS, 100):
-        if not _is_taken(port):
+        if port not in besides and not _is_taken(port):
             return port
     raise BrokerError(f"no free port between {PORTS.start} and {PORTS.stop}")
 

@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +50,7 @@ class ApacheKafka(BrokerProcess):
         """`properties` go over the defaults; `join` makes this a broker of that running node's cluster."""
         super().__init__(port)
         self.node_id = node_id
-        self.cluster_id: str = join.cluster_id if join else urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]
+        self.cluster_id: str = join.cluster_id if join else _new_cluster_id()
         self._properties = dict(properties or {})
         self._joined = join
         self._heap_mb = heap_mb
@@ -101,7 +100,8 @@ class ApacheKafka(BrokerProcess):
         missing = missing_for_apache_kafka()
         if missing:
             raise BrokerError(f"Apache Kafka needs {missing}")
-        self._internal_port, self._controller_port = free_port(), free_port()
+        self._internal_port = free_port(besides=(self.port,))
+        self._controller_port = free_port(besides=(self.port, self._internal_port))
         config = self.folder / "server.properties"
         config.write_text("".join(f"{name}={value}\n" for name, value in self.server_properties().items()))
         java = _java_command(resolve_jars(), self._heap_mb)
@@ -182,6 +182,11 @@ def _java_version() -> int:
     said = subprocess.run([_absolute("java"), "-version"], capture_output=True, text=True, check=False).stderr
     found = re.search(r'version "(\d+)', said)
     return int(found[1]) if found else 0
+
+
+def _new_cluster_id() -> str:
+    """A random id in Kafka's form; its first byte keeps it from starting with `-`, as an option does."""
+    return urlsafe_b64encode(b"Z" + os.urandom(15)).decode()[:22]
 
 
 def _absolute(program: str) -> str:

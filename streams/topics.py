@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from streams.settings import Settings
 
 DAY_MS = 86_400_000
-MAX_STATE_BYTES = 8 * 1024 * 1024  # of one page
+MIB = 1 << 20
+FOREVER = "-1"
+CONNECT_TIMEOUT_MS = 10_000
+PREFIX_FORM = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")  # Kafka allows names of 249 characters
 
 
 class TopicError(RuntimeError):
@@ -27,11 +33,22 @@ class Topic:
     compacted: bool = False
     settings: dict[str, str] = field(default_factory=dict)
 
-    def config(self, keep_forever: bool) -> dict[str, str]:
-        """Kafka's settings. A replay's records are as old as its log: `keep_forever` keeps Kafka from deleting them."""
-        retention_ms = -1 if keep_forever or self.compacted else self.retention_ms
-        policy = "compact" if self.compacted else "delete"
-        return {"cleanup.policy": policy, "retention.ms": str(retention_ms), **self.settings}
+    def config(self, keep_forever: bool, replication: int = 1) -> dict[str, str]:
+        """Kafka's settings.
+
+        A replay's records are as old as its log: `keep_forever` keeps Kafka, which deletes by record timestamp, from
+        deleting them. It rolls segments by record timestamp too, and years that pass in seconds would leave a file
+        a week; so it does not.
+        """
+        unlimited = keep_forever or self.compacted
+        config = {
+            "cleanup.policy": "compact" if self.compacted else "delete",
+            "retention.ms": FOREVER if unlimited else str(self.retention_ms),
+            "min.insync.replicas": str(max(1, replication - 1)),
+        }
+        if keep_forever:
+            config["segment.ms"] = str(36_500 * DAY_MS)
+        return config | self.settings
 
 
 TOPICS = (
@@ -40,45 +57,113 @@ TOPICS = (
     Topic("decisions", 30 * DAY_MS),
     Topic("transitions", 30 * DAY_MS),
     Topic("profiles", compacted=True),
-    Topic("bad-rows", 30 * DAY_MS),
-    Topic("state", compacted=True, settings={"max.message.bytes": str(MAX_STATE_BYTES)}),
+    # A bad row holds the bytes that came, and says more than they did.
+    Topic("bad-rows", 30 * DAY_MS, settings={"max.message.bytes": str(4 * MIB)}),
+    # Small segments: the cleaner leaves alone the one that is written to, and a restart reads all that is there.
+    Topic("state", compacted=True, settings={"max.message.bytes": str(8 * MIB), "segment.bytes": str(64 * MIB)}),
 )
 
 
 @dataclass(frozen=True)
 class TopicReport:
-    """What `ensure_topics` found: `made` is false for a topic that was there."""
+    """What `ensure_topics` found: `made` is false for a topic that was there, `differences` are its other settings."""
 
     name: str
     partitions: int
     made: bool
+    differences: tuple[str, ...] = ()
 
 
 def ensure_topics(settings: Settings, *, keep_forever: bool = False) -> list[TopicReport]:
-    """Make the topics that are missing. Raises TopicError where one has another number of partitions."""
+    """Make the topics that are missing, and check those that are there; nothing that exists is changed.
+
+    Raises TopicError where no broker answers or it refuses, and where a topic that is there would lose data: another
+    number of partitions, another cleanup policy, a limit of time although `keep_forever` is asked for.
+    """
+    if not PREFIX_FORM.fullmatch(settings.prefix):
+        raise TopicError(f"--prefix {settings.prefix!r}: use letters, digits, '.', '_' and '-', at most 200")
+    wanted = {settings.topic(topic.kind): topic.config(keep_forever, settings.replication) for topic in TOPICS}
+    admin = _connect(settings.broker)
     try:
-        admin = KafkaAdminClient(bootstrap_servers=settings.broker, request_timeout_ms=10_000)
+        made = _make_missing(admin, settings, wanted)
+        counts = _partition_counts(admin)
+        differences = _differences(admin, {name: wanted[name] for name in wanted if name not in made})
     except KafkaError as error:
-        raise TopicError(f"no broker answers at {settings.broker} ({type(error).__name__}): start one, or set --broker") from None
-    try:
-        return [_ensure(admin, settings, topic, keep_forever) for topic in TOPICS]
+        raise TopicError(f"topics {settings.prefix}.* cannot be made or read: {_words(error)}") from error
     finally:
         admin.close()
+    _refuse_partitions({name: counts.get(name, 0) for name in wanted}, settings.partitions)
+    _refuse_losses(differences, keep_forever)
+    return [TopicReport(name, counts[name], name in made, differences.get(name, ())) for name in wanted]
 
 
-def _ensure(admin: KafkaAdminClient, settings: Settings, topic: Topic, keep_forever: bool) -> TopicReport:
-    name = settings.topic(topic.kind)
-    new = NewTopic(name, settings.partitions, settings.replication, topic_configs=topic.config(keep_forever))
+def _connect(broker: str) -> KafkaAdminClient:
     try:
-        admin.create_topics([new])
-        return TopicReport(name, settings.partitions, made=True)
-    except TopicAlreadyExistsError:
-        found = len(admin.describe_topics([name])[0]["partitions"])
-    except KafkaError as error:
-        raise TopicError(f"topic {name} cannot be made: {error}") from None
-    if found != settings.partitions:
-        raise TopicError(
-            f"topic {name} has {found} partitions, not {settings.partitions}: all topics need as many as the events; "
-            f"start with --partitions {found}, or with another --prefix"
+        return KafkaAdminClient(
+            bootstrap_servers=broker, bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, client_id="zhice-topics"
         )
-    return TopicReport(name, found, made=False)
+    except (KafkaError, ValueError) as error:
+        raise TopicError(f"no broker answers at {broker} ({_words(error)}): start one, or set --broker") from error
+
+
+def _make_missing(admin: KafkaAdminClient, settings: Settings, wanted: Mapping[str, dict[str, str]]) -> set[str]:
+    present = _partition_counts(admin)
+    missing = {
+        name: {"num_partitions": settings.partitions, "replication_factor": settings.replication, "configs": config}
+        for name, config in wanted.items()
+        if name not in present
+    }
+    if not missing:
+        return set()
+    answers = admin.create_topics(missing, raise_errors=False)["topics"]
+    for answer in answers:
+        error = for_code(answer["error_code"])
+        # another worker may have been quicker: then the topic is checked as any other that is there
+        if answer["error_code"] and error is not TopicAlreadyExistsError:
+            reason = answer.get("error_message") or error.__name__
+            raise TopicError(f"topic {answer['name']} cannot be made: {reason}")
+    admin.wait_for_topics(list(missing))
+    return {answer["name"] for answer in answers if not answer["error_code"]}
+
+
+def _partition_counts(admin: KafkaAdminClient) -> dict[str, int]:
+    return {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
+
+
+def _differences(admin: KafkaAdminClient, wanted: Mapping[str, dict[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Per topic, «setting is x, not y». A broker that does not report a setting has no difference in it."""
+    if not wanted:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
+    reported = admin.describe_configs(resources, config_filter="all").get("topic", {})
+    return {name: _unlike(config, reported.get(name) or {}) for name, config in wanted.items()}
+
+
+def _unlike(config: Mapping[str, str], reported: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    has = {setting: entry["value"] for setting, entry in reported.items()}
+    return tuple(
+        f"{setting} is {has[setting]}, not {value}"
+        for setting, value in config.items()
+        if setting in has and has[setting] != value
+    )
+
+
+def _refuse_partitions(counts: Mapping[str, int], partitions: int) -> None:
+    wrong = {name: count for name, count in counts.items() if count != partitions}
+    if not wrong:
+        return
+    found = sorted(set(wrong.values()))
+    hint = f"start with --partitions {found[0]}, or with another --prefix" if len(found) == 1 else "use another --prefix"
+    listed = ", ".join(f"{name} has {count}" for name, count in wrong.items())
+    raise TopicError(f"{listed} partitions, not {partitions}: all topics need as many as the events; {hint}")
+
+
+def _refuse_losses(differences: Mapping[str, tuple[str, ...]], keep_forever: bool) -> None:
+    fatal = ("cleanup.policy is", "retention.ms is") if keep_forever else ("cleanup.policy is",)
+    wrong = [f"{name}: {text}" for name, texts in differences.items() for text in texts if text.startswith(fatal)]
+    if wrong:
+        raise TopicError(f"{'; '.join(wrong)}. Records would be lost: use another --prefix, or set it in Kafka")
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -351,10 +351,10 @@ class Oracle:
         return read
 
     def _shown(self, name: str, value: Value) -> Value:
-        """A value as evidence. Choice: a string that is not declared is shown as NULL."""
+        """A value as evidence; a string that is not declared is "(other)"."""
         [read] = [f.value for f in self.catalogue.features if f.name == name] or [name]
         strings = isinstance(value, str) and not name.endswith("stage")
-        return None if strings and value not in self._declared_values(read) else value
+        return "(other)" if strings and value not in self._declared_values(read) else value
 
     def _decision_id(self, rule: Rule, row: Row, moment: Moment) -> str:
         """Distinct for distinct causes; the bytes hashed are not the engine's."""

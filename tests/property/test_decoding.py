@@ -66,6 +66,7 @@ one_field = st.one_of(
     st.tuples(st.just("event_time"), times),
     st.tuples(st.just("context"), values),
     st.tuples(st.just("properties"), properties),
+    st.tuples(st.just("properties"), st.fixed_dictionaries({"loan_id": texts | scalars})),
     st.tuples(st.just("properties"), values),
 )
 odd_events = st.tuples(good_events, one_field).map(lambda parts: parts[0] | dict([parts[1]]))
@@ -138,7 +139,7 @@ def are_properties(given: dict[str, Any]) -> bool:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(raw_values, keys, headers), min_size=6, max_size=12))
 def test_n_records_are_n_rows_and_events_are_those_of_the_oracle(parts: list[tuple[Any, Any, Any]]) -> None:
     records = [Record(9 + at, NOW, key, value, header) for at, (value, key, header) in enumerate(parts)]

@@ -83,6 +83,8 @@ class TestLayout:
             Property("amount", "number"),
             Property("direction", "string", ("in", "out", "none")),
             Property("first", "boolean"),
+            Property("note", "string", ()),
+            Property("application_id", "string", ()),
             Property("class", "string", ("a", "b")),
         )
 
@@ -127,6 +129,10 @@ class TestEvents:
         directions = [pay(direction=value) for value in ("in", "out", "none", "up", "", None)]
         found = cells("direction", *directions, apply, event())
         assert np.array_equal(found, [0, 1, 2, -1, -1, np.nan, 2, np.nan], equal_nan=True)
+
+    def test_of_a_plain_string_only_its_presence_is_seen(self) -> None:
+        found = cells("note", pay(note="x"), pay(note=None), pay(), event(event="start"))
+        assert np.array_equal(found, [-1, np.nan, np.nan, np.nan], equal_nan=True)
 
     def test_channel(self) -> None:
         found = cells("channel", *(event(channel=value) for value in ("branch", "app", "fax", None)), event())
