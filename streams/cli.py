@@ -1,0 +1,301 @@
+"""The command line. Commands parse options, call one function of a module, and print; errors are one line that says
+what to do, with exit code 1 (2 for wrong usage, 130 for Ctrl-C)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import rich_click as click
+from click.shell_completion import get_completion_class
+
+from models.catalogue import CatalogueErrors
+from streams import settings as worker_settings
+from streams.show import echo_error
+
+CATALOGUE = click.option("--catalogue", default="", metavar="PATH", help="Folder or file; absent: retail_bank.")
+LAKE = click.option("--lake", default=".zhice/lake", show_default=True, metavar="DIR", help="Folder of the lake.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Zhice(click.RichGroup):
+    """Turns errors that a user can mend into one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from streams.errors import USER_ERRORS
+
+        try:
+            return super().invoke(ctx)
+        except USER_ERRORS as error:
+            echo_error(error)
+            ctx.exit(1)
+        except BrokenPipeError:
+            ctx.exit(1)
+
+
+@click.group(cls=Zhice, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("zhice"), prog_name="zhice")
+def main() -> None:
+    """Zhice (智策): a bank's real-time digital-operations engine.
+
+    Start with: zhice demo
+    """
+
+
+def worker_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """An option and an environment variable for each setting of the worker."""
+    for name, default, help_ in reversed(worker_settings.fields()):
+        flag = f"--{name.replace('_', '-')}"
+        declaration = f"{flag}/--no-{name.replace('_', '-')}" if isinstance(default, bool) else flag
+        function = click.option(
+            declaration,
+            name,
+            default=default,
+            show_default=True,
+            show_envvar=True,
+            envvar=worker_settings.ENV_PREFIX + name.upper(),
+            type=type(default),
+            help=help_,
+        )(function)
+    return function
+
+
+@main.command()
+@click.option("--events", default=300_000, show_default=True, help="How many events to simulate.")
+@click.option("--customers", default=20_000, show_default=True)
+@click.option("--days", default=90, show_default=True)
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same bytes.")
+@click.option("--dir", "folder", default=".zhice/demo", show_default=True, help="Emptied, then filled with the lake.")
+def demo(events: int, customers: int, days: int, seed: int, folder: str) -> None:
+    """Simulate a bank, run it through broker, worker and lake, and show what came out.
+
+    Example: zhice demo --events 50000 --customers 3000
+    """
+    from streams.demo import run_demo
+
+    run_demo(events, customers, days, seed, Path(folder))
+
+
+@main.command()
+@click.option("--port", default=9092, show_default=True)
+@click.option("--apache", is_flag=True, help="Apache Kafka instead of the embedded broker; needs Java 17 and Maven.")
+def broker(port: int, apache: bool) -> None:
+    """Run a broker on 127.0.0.1 until Ctrl-C. Its records are gone when it stops.
+
+    Example: zhice broker --port 9092
+    """
+    import signal
+
+    from streams.broker import EmbeddedBroker
+    from streams.kafka_broker import ApacheKafka
+
+    with (ApacheKafka if apache else EmbeddedBroker)(port) as running:
+        click.echo(f"{running.name} listens at {running.address}; Ctrl-C stops it")
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    click.echo("stopped")
+
+
+@main.command()
+@worker_options
+@JSON
+def topics(as_json: bool, **options: Any) -> None:
+    """Make the topics that are missing, with the right partitions, retention and compaction.
+
+    Example: zhice topics --broker 127.0.0.1:9092 --partitions 8
+    """
+    from streams.topics import ensure_topics
+
+    reports = ensure_topics(worker_settings.load(options))
+    if as_json:
+        click.echo(msgspec.json.encode(reports))
+    for report in [] if as_json else reports:
+        click.echo(f"{'made' if report.made else 'present':8} {report.name}  {report.partitions} partitions")
+
+
+@main.command()
+@worker_options
+def worker(**options: Any) -> None:
+    """Work through the events until SIGTERM or Ctrl-C; then take a checkpoint and leave.
+
+    Example: zhice worker --broker 127.0.0.1:9092 --lake .zhice/lake
+    """
+    from streams.serve import serve
+
+    serve(worker_settings.load(options))
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--events", default=1_000_000, show_default=True)
+@click.option("--customers", default=100_000, show_default=True)
+@click.option("--days", default=30, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+@click.option("--late", default=0.01, show_default=True, help="Share of events that come late.")
+@click.option("--duplicates", default=0.005, show_default=True, help="Share of events that come twice.")
+@click.option("--broken", default=0.002, show_default=True, help="Share of records that are no valid event.")
+def simulate(file: Path, **options: Any) -> None:
+    """Write a bank in motion to FILE (.jsonl or .parquet).
+
+    Example: zhice simulate bank.jsonl --events 100000 --seed 7
+    """
+    from streams.show import stopwatch
+    from streams.simulate import SimulationSettings, write_file
+
+    with stopwatch() as seconds:
+        write_file(SimulationSettings(**options), file)
+    click.echo(f"{options['events']:,} events in {file} after {seconds():.1f} s. Next: zhice backtest {file}")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--sql", default=None, help="Maps any file that DuckDB reads: SELECT … FROM source ORDER BY event_time.")
+@click.option("--embedded/--no-embedded", default=True, show_default=True, help="Start a broker for this replay.")
+@click.option("--work/--no-work", default=True, show_default=True, help="Also run a worker to the end of the replay.")
+@worker_options
+def replay(file: Path, sql: str | None, embedded: bool, work: bool, **options: Any) -> None:
+    """Send the events of FILE through a broker with their own times, and work through them.
+
+    Columns that are named as in the envelope fill it; every other column becomes a property.
+
+    Example: zhice replay log.csv --catalogue my.toml --sql "SELECT id AS customer_id, activity AS event, ts AS
+    event_time FROM source ORDER BY event_time"
+    """
+    from streams.runs import run_replay
+
+    run_replay(file, sql, worker_settings.load(options), embedded=embedded, work=work)
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--sql", default=None, help="Maps any file that DuckDB reads: SELECT … FROM source ORDER BY event_time.")
+@click.option("--partitions", default=4, show_default=True, help="As many as the topic that it stands for has.")
+@click.option("--topic", default="zhice.events", show_default=True, help="The topic that it stands for.")
+@click.option("--processes", default=0, help="Processes; 0: one a core.")
+@CATALOGUE
+@LAKE
+def backtest(
+    file: Path, sql: str | None, partitions: int, topic: str, processes: int, catalogue: str, lake: str
+) -> None:
+    """The events of FILE through the same engine, without a broker, into the same lake.
+
+    Example: zhice backtest bank.jsonl --lake .zhice/backtest
+    """
+    from streams.backtest import Backtest
+    from streams.runs import run_backtest
+
+    run_backtest(file, sql, Backtest("", catalogue, lake, topic, partitions), processes)
+
+
+@main.command()
+@click.argument("query", required=False)
+@LAKE
+@JSON
+def sql(query: str | None, lake: str, as_json: bool) -> None:
+    """Ask the lake with DuckDB; without QUERY, list its tables and views.
+
+    Example: zhice sql "FROM mau"
+    """
+    from streams.show import show_query
+
+    show_query(lake, query, as_json)
+
+
+@main.command()
+@CATALOGUE
+@LAKE
+@JSON
+def verify(catalogue: str, lake: str, as_json: bool) -> None:
+    """Recompute every feature from the events in the lake and compare; exit code 1 on any mismatch.
+
+    Example: zhice verify --lake .zhice/demo/lake
+    """
+    from sinks.verify import verify as verify_lake
+    from streams.catalogues import read_catalogue
+    from streams.show import show_verification
+
+    report = verify_lake(lake, read_catalogue(catalogue))
+    show_verification(report, as_json)
+    sys.exit(1 if report.mismatches else 0)
+
+
+@main.group("catalogue")
+def catalogue_group() -> None:
+    """Check a catalogue, or show what is in it."""
+
+
+@catalogue_group.command("check")
+@click.argument("path", required=False, default="")
+def catalogue_check(path: str) -> None:
+    """Check the catalogue in a folder or file; every error is shown, exit code 1.
+
+    Example: zhice catalogue check my_catalogue/
+    """
+    from streams.catalogues import read_catalogue
+
+    try:
+        found = read_catalogue(path)
+    except CatalogueErrors as errors:
+        click.echo(str(errors), err=True)
+        sys.exit(1)
+    click.echo(
+        f"{found.name} {found.version} is right: {len(found.events)} event types, {len(found.features)} features, "
+        f"{len(found.tags)} tags, {len(found.journeys)} journeys, {len(found.rules)} rules, {len(found.gates)} gates"
+    )
+
+
+@catalogue_group.command("show")
+@click.argument("path", required=False, default="")
+@JSON
+def catalogue_show(path: str, as_json: bool) -> None:
+    """Show the entries of a catalogue, and the cells of a row.
+
+    Example: zhice catalogue show --json
+    """
+    from streams.catalogues import read_catalogue
+    from streams.show import show_catalogue
+
+    show_catalogue(read_catalogue(path), as_json)
+
+
+@main.command()
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Write the schemas to this folder.")
+@CATALOGUE
+def schema(out: Path | None, catalogue: str) -> None:
+    """JSON Schemas of events and of what comes out.
+
+    Example: zhice schema --out docs/schemas
+    """
+    from streams.catalogues import read_catalogue
+    from streams.show import show_schemas
+
+    show_schemas(read_catalogue(catalogue), out)
+
+
+@main.command()
+@click.argument("customer")
+@LAKE
+@JSON
+def profile(customer: str, lake: str, as_json: bool) -> None:
+    """Features, tags and stages of one customer, as of the latest snapshot in the lake.
+
+    Example: zhice profile c000001 --lake .zhice/demo/lake
+    """
+    from streams.show import show_profile
+
+    show_profile(lake, customer, as_json)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    Example: eval "$(zhice completion bash)"
+    """
+    made = get_completion_class(shell)
+    assert made is not None
+    click.echo(made(main, {}, "zhice", "_ZHICE_COMPLETE").source())

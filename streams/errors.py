@@ -1,0 +1,40 @@
+"""The errors that a user can mend: the command line shows their message, not a traceback."""
+
+from __future__ import annotations
+
+import duckdb
+
+from models.catalogue import CatalogueErrors
+from models.pages import PageError
+from models.shard_state import StateError
+from sinks.lake import NoLakeError
+from sinks.writer import LakeError
+from streams.backtest import BacktestError
+from streams.broker import BrokerError
+from streams.catalogues import NoCatalogueError
+from streams.checkpoints import RestoreError
+from streams.record_files import RecordFileError
+from streams.replay import ReplayError
+from streams.settings import SettingsError
+from streams.show import NoCustomerError
+from streams.sources import SourceError
+from streams.topics import TopicError
+
+USER_ERRORS = (
+    BacktestError,
+    BrokerError,
+    CatalogueErrors,
+    LakeError,
+    NoCatalogueError,
+    NoCustomerError,
+    NoLakeError,
+    PageError,
+    RecordFileError,
+    ReplayError,
+    RestoreError,
+    SettingsError,
+    SourceError,
+    StateError,
+    TopicError,
+    duckdb.Error,
+)

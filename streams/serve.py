@@ -1,0 +1,41 @@
+"""`zhice worker`: a worker until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+import rich_click as click
+
+from models.layout import Layout
+from sinks.writer import Lake
+from streams import app
+from streams.catalogues import read_catalogue
+from streams.settings import Settings
+from streams.topics import ensure_topics
+from streams.worker import Worker
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def serve(settings: Settings) -> None:
+    """Make the topics, then work until SIGTERM or SIGINT. Raises what stops the worker."""
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    for noisy in ("aiokafka", "kafka", "faust", "mode"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    catalogue = read_catalogue(settings.catalogue)
+    ensure_topics(settings)
+    layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
+    click.echo(f"{settings.app}: catalogue {catalogue.name} {catalogue.version}, broker {settings.broker}, lake {settings.lake}")
+    worker = asyncio.run(app.run(settings, layout, lake, until_signal))
+    click.echo(f"stopped after {worker.events:,} records; the next start goes on from here")
+
+
+async def until_signal(_: Worker) -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
