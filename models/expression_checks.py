@@ -148,9 +148,7 @@ class _Checker:
             raise _returned()
         return _same_kind(nodes, trees)
 
-    def _comparable(
-        self, whole: exp.Expression, trees: list[exp.Expression], equality: bool
-    ) -> tuple[Node, ...]:
+    def _comparable(self, whole: exp.Expression, trees: list[exp.Expression], equality: bool) -> tuple[Node, ...]:
         """Nodes that may be compared: of one kind, or a string with values that are declared for it."""
         nodes = [self.node(tree) for tree in trees]
         strings = [node for node in nodes if node.type.kind is Kind.STRING]
@@ -160,9 +158,7 @@ class _Checker:
             raise ExpressionError(f"strings have no order: {shown(whole)}")
         columns = [node for node in strings if node.op == "COLUMN"]
         if len(columns) != 1 or any(node.type.kind not in (Kind.STRING, Kind.NULL) for node in nodes):
-            raise ExpressionError(
-                f"a string may only be compared with values that are declared for it: {shown(whole)}"
-            )
+            raise ExpressionError(f"a string may only be compared with values that are declared for it: {shown(whole)}")
         return tuple(_declared(node, columns[0]) if node.op == "TEXT" else node for node in nodes)
 
 

@@ -1,4 +1,4 @@
-"""Typed trees to postfix programs. Every part is evaluated, once: expressions have no effects, so that CASE needs no jump."""
+"""Typed trees to postfix programs. Every part is evaluated, once: nothing has effects, so that CASE needs no jump."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Final
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from models.expression_types import ExpressionError
 
@@ -17,9 +17,9 @@ MAX_EXPRESSION_DEPTH: Final = 100
 _SHOWN_CHARS: Final = 80
 _SELECT: Final = "SELECT "
 
-_SYMBOLS: Final = frozenset("+ - * / % = <> != < <= > >= ( ) ,".split())
+_SYMBOLS: Final = frozenset({"+", "-", "*", "/", "%", "=", "<>", "!=", "<", "<=", ">", ">=", "(", ")", ","})
 _FUNCTIONS: Final = frozenset({"ABS", "COALESCE", "LEAST", "GREATEST"})
-_BEFORE_PARENTHESIS: Final = _FUNCTIONS | set("AND OR NOT IN BETWEEN CASE WHEN THEN ELSE".split())
+_BEFORE_PARENTHESIS: Final = _FUNCTIONS | {"AND", "OR", "NOT", "IN", "BETWEEN", "CASE", "WHEN", "THEN", "ELSE"}
 _COMPARING: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.In, exp.Between, exp.Is)
 _ARITHMETIC: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.Neg)
 _OPERANDS: Final = ("this", "expression", "low", "high")

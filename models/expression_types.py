@@ -41,9 +41,9 @@ def string_of(values: Iterable[str]) -> Type:
 class Node:
     """A typed operation on `parts`; `value` is a literal's value or a column's name.
 
-    `op` is COLUMN, CONST, TEXT (a declared string), NUMBER (a boolean as a number) or an operation of SQL: EQ … GE, AND,
-    OR, ADD … MOD, NOT, IS_NULL, NEG, ABS, COALESCE, LEAST, GREATEST, BETWEEN, IN (subject, items …), and
-    CASE (when, then, …, otherwise) or SWITCH (subject, when, then, …, otherwise) for CASE without and with a subject.
+    `op` is COLUMN, CONST, TEXT (a declared string), NUMBER (a boolean as a number) or an operation of SQL: EQ … GE,
+    AND, OR, ADD … MOD, NOT, IS_NULL, NEG, ABS, COALESCE, LEAST, GREATEST, BETWEEN, IN (subject, items …), CASE
+    (when, then, …, otherwise) and, for a CASE with a subject, SWITCH (subject, when, then, …, otherwise).
     """
 
     op: str

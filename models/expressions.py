@@ -1,8 +1,8 @@
 """Expressions: SQL text, checked and typed, to a postfix program for the engine and to DuckDB SQL for history.
 
-NULL is as in DuckDB. Numbers are DOUBLE. A boolean where a number is wanted counts as 0 or 1; a number where a condition
-is wanted is an error. x / 0 and x % 0 are NULL. Strings may only be compared with values that are declared. What
-overflows is infinite; ∞ - ∞ is NULL in the engine, NaN in DuckDB.
+NULL is as in DuckDB. Numbers are DOUBLE. A boolean where a number is wanted counts as 0 or 1; a number where a
+condition is wanted is an error. x / 0 and x % 0 are NULL. Strings may only be compared with values that are declared.
+What overflows is infinite; ∞ - ∞ is NULL in the engine, NaN in DuckDB.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from models.jit import njit
 
 MAX_STACK: Final = 64  # values that one program may hold at once
 
@@ -90,68 +90,35 @@ _SELECT_EQUAL: Final = int(Op.SELECT_EQUAL)
 _IN_ITEM: Final = int(Op.IN_ITEM)
 
 
-@njit(cache=True)
-def truth(known, held):
-    """A boolean from a comparison: NULL if not all operands are known."""
-    return (1.0 if held else 0.0) if known else np.nan
-
-
-@njit(cache=True)
-def both(a, b):
-    """a AND b."""
-    if a == 0.0 or b == 0.0:
-        return 0.0
-    return truth(a == a and b == b, True)
-
-
-@njit(cache=True)
-def either(a, b):
-    """a OR b."""
-    if a == 1.0 or b == 1.0:
-        return 1.0
-    return truth(a == a and b == b, False)
-
-
-@njit(cache=True)
-def remainder(a, b):
-    """a % b with the sign of a."""
-    if b == 0.0 or b != b or not abs(a) < np.inf:
+@njit
+def compare(op, a, b):
+    """A comparison of two values; NULL if one is."""
+    if a != a or b != b:
         return np.nan
-    return np.fmod(a, b)
-
-
-@njit(cache=True)
-def least(a, b):
-    """The smaller; NULL only if both are."""
-    return b if a != a or b < a else a
-
-
-@njit(cache=True)
-def greatest(a, b):
-    """The greater; NULL only if both are."""
-    return b if a != a or b > a else a
-
-
-@njit(cache=True)
-def combine(op, a, b):
-    """An operation on two values."""
-    known = a == a and b == b
-    if op == _GE:
-        return truth(known, a >= b)
     if op == _EQ:
-        return truth(known, a == b)
-    if op == _AND:
-        return both(a, b)
-    if op == _GT:
-        return truth(known, a > b)
-    if op == _LE:
-        return truth(known, a <= b)
-    if op == _LT:
-        return truth(known, a < b)
+        return 1.0 if a == b else 0.0
     if op == _NE:
-        return truth(known, a != b)
+        return 1.0 if a != b else 0.0
+    if op == _LT:
+        return 1.0 if a < b else 0.0
+    if op == _LE:
+        return 1.0 if a <= b else 0.0
+    if op == _GT:
+        return 1.0 if a > b else 0.0
+    return 1.0 if a >= b else 0.0
+
+
+@njit
+def combine(op, a, b):
+    """An operation on two values that is no comparison."""
+    if op == _AND:
+        if a == 0.0 or b == 0.0:
+            return 0.0
+        return np.nan if a != a or b != b else 1.0
     if op == _OR:
-        return either(a, b)
+        if a == 1.0 or b == 1.0:
+            return 1.0
+        return np.nan if a != a or b != b else 0.0
     if op == _ADD:
         return a + b
     if op == _SUB:
@@ -159,71 +126,81 @@ def combine(op, a, b):
     if op == _MUL:
         return a * b
     if op == _DIV:
-        return a / b if b != 0.0 else np.nan
+        return np.nan if b == 0.0 else a / b
+    if op == _MOD:  # the sign is that of a
+        return np.nan if b == 0.0 or b != b or not abs(a) < np.inf else np.fmod(a, b)
     if op == _COALESCE:
-        return a if a == a else b
-    if op == _LEAST:
-        return least(a, b)
-    if op == _GREATEST:
-        return greatest(a, b)
-    return remainder(a, b)
+        return b if a != a else a
+    if op == _LEAST:  # LEAST and GREATEST pass over NULL
+        return b if a != a or b < a else a
+    return b if a != a or b > a else a
 
 
-@njit(cache=True)
+@njit
 def change(op, a):
     """An operation on one value."""
-    if op == _NOT:
-        return 1.0 - a
     if op == _IS_NULL:
         return 1.0 if a != a else 0.0
+    if op == _NOT:
+        return 1.0 - a
     if op == _NEG:
         return -a
     return abs(a)
 
 
-@njit(cache=True)
-def choose(op, stack, below, top):
-    """An operation on more than two values: the new top. `below` is the number of values under the top."""
+@njit
+def choose(op, stack, top):
+    """An operation on more than two values; returns where the top is then."""
     if op == _SELECT:
-        return top if stack[below - 1] == 1.0 else stack[below - 2]
-    if op == _BETWEEN:
-        value, low = stack[below - 2], stack[below - 1]
-        above = truth(value == value and low == low, value >= low)
-        return both(above, truth(value == value and top == top, value <= top))
-    if op == _SELECT_EQUAL:
-        return top if stack[below - 3] == stack[below - 1] else stack[below - 2]
-    if op == _IN_ITEM:
-        subject = stack[below - 2]
-        return either(stack[below - 1], truth(subject == subject and top == top, subject == top))
-    return top  # NIP
+        top -= 2
+        if stack[top + 1] == 1.0:
+            stack[top] = stack[top + 2]
+    elif op == _SELECT_EQUAL:
+        top -= 2
+        if stack[top - 1] == stack[top + 1]:
+            stack[top] = stack[top + 2]
+    elif op == _BETWEEN:
+        top -= 2
+        above = compare(_GE, stack[top], stack[top + 1])
+        stack[top] = combine(_AND, above, compare(_LE, stack[top], stack[top + 2]))
+    elif op == _IN_ITEM:
+        top -= 1
+        stack[top] = combine(_OR, stack[top], compare(_EQ, stack[top - 1], stack[top + 1]))
+    else:  # NIP
+        top -= 1
+        stack[top] = stack[top + 1]
+    return top
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def evaluate(ops, args, start, end, registers, stack):
-    """Run ops[start:end]: the value that is left, NaN for NULL, also if none is. STORE writes to `registers`.
+    """Run ops[start:end]; returns the value on top of the stack, NaN for NULL. STORE writes to `registers`.
 
     ops: int32[n], args: float64[n]; registers: float64, as many as are named; stack: float64[MAX_STACK], scratch.
     """
-    below, top = 0, np.nan  # the top of the stack is kept out of `stack`, which holds `below` values under it
+    top = -1
     for at in range(start, end):
         op = ops[at]
-        if op <= _CONST:
-            stack[below] = top
-            below += 1
-            top = registers[int(args[at])] if op == _LOAD else args[at]
+        if op == _LOAD:
+            top += 1
+            stack[top] = registers[int(args[at])]
+        elif op == _CONST:
+            top += 1
+            stack[top] = args[at]
         elif op == _STORE:
-            registers[int(args[at])] = top
-            below -= 1
-            top = stack[below]
+            registers[int(args[at])] = stack[top]
+            top -= 1
+        elif op <= _GE:
+            top -= 1
+            stack[top] = compare(op, stack[top], stack[top + 1])
         elif op <= _GREATEST:
-            below -= 1
-            top = combine(op, float(stack[below]), float(top))
+            top -= 1
+            stack[top] = combine(op, float(stack[top]), float(stack[top + 1]))
         elif op <= _ABS:
-            top = change(op, top)
+            stack[top] = change(op, stack[top])
         else:
-            top = choose(op, stack, below, top)
-            below -= 2 if op <= _SELECT_EQUAL else 1
-    return top
+            top = choose(op, stack, top)
+    return stack[max(top, 0)]
 
 
 def link(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from streams.bank import (
@@ -28,11 +26,21 @@ SCREEN_WEIGHTS = (30, 18, 10, 10, 6, 4, 6, 6, 4, 6)
 PRODUCTS = ("deposit", "wealth", "fund", "insurance", "gold", "loan", "card")
 METHODS = ("password", "fingerprint", "face", "sms_code")
 KEYWORDS = ("理财", "基金", "转账记录", "大额存单", "黄金", "贷款利率", "信用卡还款", "流水证明", "养老金", "积分")
+SMALL_TALK = (
+    ("search", 0.01),
+    ("campaign_join", 0.005),
+    ("coupon_redeem", 0.003),
+    ("service_chat", 0.003),
+    ("complaint", 0.0008),
+    ("nps", 0.003),
+    ("risk_assessment_done", 0.003),
+    ("consent_change", 0.002),
+)
 TOPICS = ("account", "transfer", "wealth", "loan", "card")
 
 
 class App:
-    """The app's sessions. First all visits are announced, then `open` makes them sessions, then things happen in them."""
+    """The app's sessions: visits are announced, then `open` makes them sessions, then things happen in them."""
 
     def __init__(self, bank: Bank) -> None:
         self.bank = bank
@@ -169,45 +177,36 @@ def browse(bank: Bank, app: App) -> None:
 
 
 def small_talk(bank: Bank, app: App) -> None:
-    """Events of an app that stand alone: each with its share of all events, and its properties."""
-    rng, codes = bank.rng, bank.codes
-    kinds: list[tuple[str, float, Callable[[int], dict[str, Column]]]] = [
-        (
-            "search",
-            0.01,
-            lambda n: {"keyword": choice(rng.integers(0, len(KEYWORDS), n), KEYWORDS), "results": whole(codes(n, (1, 2, 4, 4, 3)))},
-        ),
-        (
-            "campaign_join",
-            0.005,
-            lambda n: {"campaign_id": ident("M", rng.integers(1, 30, n)), "entry": choice(codes(n, (5, 2, 2, 1)), ("banner", "invite", "push", "branch"))},
-        ),
-        (
-            "coupon_redeem",
-            0.003,
-            lambda n: {
-                "coupon_id": ident("K", rng.integers(1, 10**8, n)),
-                "benefit": choice(codes(n, (4, 1, 3, 2, 2)), ("cash", "travel", "dining", "video", "points")),
-                "amount": money(bank.cents(15, 0.8, n)),
-            },
-        ),
-        ("service_chat", 0.003, lambda n: {"topic": choice(codes(n, (3, 3, 2, 2, 2)), TOPICS), "turns": whole(rng.integers(2, 30, n))}),
-        ("complaint", 0.0008, lambda n: {"topic": choice(codes(n, (3, 3, 2, 3, 2)), TOPICS), "severity": whole(rng.integers(1, 4, n))}),
-        ("nps", 0.003, lambda n: {"score": whole(codes(n, (1, 0, 1, 1, 1, 2, 3, 6, 12, 16, 14)))}),
-        (
-            "risk_assessment_done",
-            0.003,
-            lambda n: {"rating": whole(1 + codes(n, (2, 4, 5, 3, 1))), "valid_until": whole(np.full(n, bank.end_ms + 365 * DAY_MS))},
-        ),
-        (
-            "consent_change",
-            0.002,
-            lambda n: {"marketing": flag(rng.random(n) < 0.4), "quiet": flag(rng.random(n) < 0.2)},
-        ),
-    ]  # fmt: skip
-    for event, share, properties in kinds:
+    """Events of an app that stand alone: each with its share of all events."""
+    for event, share in SMALL_TALK:
         session, time = app.host(bank.share(share))
-        app.emit(event, session, time, properties(len(session)))
+        app.emit(event, session, time, _small_talk(bank, event, len(session)))
+
+
+def _small_talk(bank: Bank, event: str, n: int) -> dict[str, Column]:
+    rng, codes = bank.rng, bank.codes
+    match event:
+        case "search":
+            keyword = choice(rng.integers(0, len(KEYWORDS), n), KEYWORDS)
+            return {"keyword": keyword, "results": whole(codes(n, (1, 2, 4, 4, 3)))}
+        case "campaign_join":
+            entry = choice(codes(n, (5, 2, 2, 1)), ("banner", "invite", "push", "branch"))
+            return {"campaign_id": ident("M", rng.integers(1, 30, n)), "entry": entry}
+        case "coupon_redeem":
+            benefit = choice(codes(n, (4, 1, 3, 2, 2)), ("cash", "travel", "dining", "video", "points"))
+            coupon = ident("K", rng.integers(1, 10**8, n))
+            return {"coupon_id": coupon, "benefit": benefit, "amount": money(bank.cents(15, 0.8, n))}
+        case "service_chat":
+            return {"topic": choice(codes(n, (3, 3, 2, 2, 2)), TOPICS), "turns": whole(rng.integers(2, 30, n))}
+        case "complaint":
+            return {"topic": choice(codes(n, (3, 3, 2, 3, 2)), TOPICS), "severity": whole(rng.integers(1, 4, n))}
+        case "nps":
+            return {"score": whole(codes(n, (1, 0, 1, 1, 1, 2, 3, 6, 12, 16, 14)))}
+        case "risk_assessment_done":
+            until = np.full(n, bank.end_ms + 365 * DAY_MS)
+            return {"rating": whole(1 + codes(n, (2, 4, 5, 3, 1))), "valid_until": whole(until)}
+        case _:
+            return {"marketing": flag(rng.random(n) < 0.4), "quiet": flag(rng.random(n) < 0.2)}
 
 
 def elsewhere(bank: Bank) -> None:

@@ -19,6 +19,7 @@ STEPS = (
     ("credit_auth", 0.95, 60),
     ("loan_submit", 0.93, 45),
 )
+FACE_RETRY_MS = 25_000
 PAUSES = 0.10  # of steps: the customer leaves, and comes back in another session
 DOCUMENTS = ("id_card", "income", "property", "licence")
 TERMS = (3, 6, 12, 24)
@@ -39,7 +40,8 @@ class Applications:
         self.reached = np.cumprod(goes_on, axis=1).sum(axis=1)
         pauses = rng.random((count, len(STEPS))) < PAUSES
         pauses[:, 0] = False
-        gaps = rng.exponential(np.array([seconds for _, _, seconds in STEPS]) * 1000.0, pauses.shape) + 4_000
+        least = np.where([event == "doc_upload" for event, _, _ in STEPS], 3 * FACE_RETRY_MS, 4_000)
+        gaps = rng.exponential(np.array([seconds for _, _, seconds in STEPS]) * 1000.0, pauses.shape) + least
         gaps = np.where(pauses, bank.spread(pauses.size, 35 * MINUTE_MS, 5 * DAY_MS).reshape(pauses.shape), gaps)
         start = bank.times(np.zeros(count, np.int64), np.full(count, bank.settings.days))
         self.time = start[:, None] + np.cumsum(gaps.astype(np.int64), axis=1)
@@ -57,7 +59,7 @@ class Applications:
         np.maximum.at(last, inverse, times)
         start = times[first] - 20_000
         customer = self.customer[which // len(STEPS) - 1]
-        session[done] = self.app.visit(customer, start, last - start + 30_000)[inverse]
+        session[done] = self.app.visit(customer, start, last - start + MINUTE_MS)[inverse]
         return session
 
     def ids(self, rows: NDArray) -> dict[str, Column]:
@@ -117,7 +119,7 @@ def apply(bank: Bank, applications: Applications) -> None:
 
 
 def _verify_faces(bank: Bank, applications: Applications, rows: Ints, step: int) -> None:
-    """Up to three attempts, 25 s apart; who fails three times goes no further."""
+    """Up to three attempts, one soon after the other; who fails three times goes no further."""
     trying = rows
     for attempt in range(3):
         goes_on = applications.reached[trying] > step + 1  # who does go on must pass at the last
@@ -128,9 +130,7 @@ def _verify_faces(bank: Bank, applications: Applications, rows: Ints, step: int)
             "result": choice(fails.astype(np.int64), ("pass", "fail")),
             "attempt": whole(np.full(len(trying), attempt + 1)),
         }
-        applications.emit_step(
-            "face_verify_result", trying, step, 25_000 * attempt - 50_000 * (attempt > 0), properties
-        )
+        applications.emit_step("face_verify_result", trying, step, FACE_RETRY_MS * attempt, properties)
         trying = trying[fails]
 
 

@@ -79,3 +79,11 @@ def _record(line: bytes, place: str) -> tuple[int, Any, Any]:
     if timestamp is None or event.customer_id is None:
         raise RecordFileError(f"{place}: an event needs customer_id and event_time")
     return timestamp, event.customer_id.encode(), line
+
+
+def count_records(path: Path) -> int:
+    """How many records a file has."""
+    if path.suffix == ".parquet":
+        return int(pq.ParquetFile(path).metadata.num_rows)
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))

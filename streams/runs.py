@@ -1,0 +1,87 @@
+"""Replay and backtest as commands: the source made a file of records, a broker if one is wanted, a progress bar."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import rich_click as click
+
+from models.layout import Layout
+from sinks.writer import Lake
+from streams import backtest as backtests
+from streams.backtest import Backtest
+from streams.broker import EmbeddedBroker
+from streams.catalogues import read_catalogue
+from streams.record_files import count_records
+from streams.replay import follow, produce
+from streams.settings import Settings
+from streams.show import progress_bar, stopwatch
+from streams.sources import write_records
+from streams.topics import ensure_topics
+
+
+@contextmanager
+def record_file(file: Path, sql: str | None) -> Iterator[Path]:
+    """The file itself, or what a query makes of it, as a file of records. Raises SourceError."""
+    if sql is None:
+        yield file
+        return
+    with tempfile.TemporaryDirectory(prefix="zhice-") as folder:
+        made = Path(folder) / "records.parquet"
+        write_records(str(file), sql, made)
+        yield made
+
+
+@contextmanager
+def embedded_broker(settings: Settings) -> Iterator[Settings]:
+    """The settings of a worker on an embedded broker that lives as long as the context."""
+    with EmbeddedBroker() as broker:
+        yield for_replay(settings, broker=broker.address, idempotence=False, session_timeout_s=6.0, rebalance_timeout_s=3.0)
+
+
+def for_replay(settings: Settings, **changes: object) -> Settings:
+    """A replay brings its own ticks."""
+    return msgspec.structs.replace(settings, tick_ms=0, **changes)
+
+
+def run_replay(file: Path, sql: str | None, settings: Settings, *, embedded: bool, work: bool) -> None:
+    """`zhice replay`."""
+    with ExitStack() as stack:
+        records = stack.enter_context(record_file(file, sql))
+        settings = stack.enter_context(embedded_broker(settings)) if embedded else for_replay(settings)
+        ensure_topics(settings, keep_forever=True)
+        if not work:
+            sent = sum(produce(settings, str(records)))
+            click.echo(f"{sent:,} records sent to {settings.topic('events')}. Next: zhice worker --tick-ms 0")
+            return
+        worked, seconds = replay_records(records, settings)
+    click.echo(f"{worked:,} records in {seconds:.1f} s ({worked / seconds:,.0f}/s). Next: zhice sql --lake {settings.lake}")
+
+
+def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
+    """Send a file of records and work through it; returns (records, seconds). The topics are there and empty."""
+    catalogue = read_catalogue(settings.catalogue)
+    layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
+    with progress_bar("replay", count_records(records)) as progress, stopwatch() as seconds:
+        worker = follow(settings, layout, lake, records, progress)
+        return worker.events, seconds()
+
+
+def run_backtest(file: Path, sql: str | None, backtest: Backtest, processes: int) -> None:
+    """`zhice backtest`."""
+    catalogue = read_catalogue(backtest.catalogue)
+    Layout.compile(catalogue)
+    Lake(backtest.lake, catalogue)  # made here, so that the processes do not race for it
+    count = min(processes or os.cpu_count() or 1, backtest.partitions)
+    with record_file(file, sql) as records:
+        ready = replace(backtest, records=str(records))
+        with progress_bar("backtest", count_records(records)) as progress, stopwatch() as seconds:
+            total = backtests.run(ready, count, progress)
+            took = seconds()
+    click.echo(f"{total:,} records in {took:.1f} s ({total / took:,.0f}/s). Next: zhice sql --lake {backtest.lake}")

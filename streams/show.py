@@ -1,0 +1,197 @@
+"""What commands print: tables and JSON, plain when the output is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import rich_click as click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from models.catalogue import Catalogue
+from models.layout import Layout
+from models.schema import schemas
+from sinks.lake import connect
+from sinks.verify import VerifyReport
+
+BAR_CELLS = 30
+MISMATCHES_SHOWN = 50
+MAX_ROWS = 200  # of a query, in a terminal; JSON has all
+
+
+class NoCustomerError(LookupError):
+    """The lake knows no such customer."""
+
+
+def console() -> Console:
+    """A console that does not wrap what goes to a file or a pipe."""
+    made = Console()
+    return made if made.is_terminal else Console(width=160, no_color=True, highlight=False)
+
+
+def echo_error(error: BaseException) -> None:
+    """One line on standard error."""
+    click.echo(f"zhice: {error}", err=True)
+
+
+@contextmanager
+def stopwatch() -> Iterator[Callable[[], float]]:
+    """A function that gives the seconds since."""
+    started = time.monotonic()
+    yield lambda: time.monotonic() - started
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error; nothing is drawn when that is no terminal."""
+    shown = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def show_query(lake: str, query: str | None, as_json: bool) -> None:
+    """Print the answer of a query, or the tables and views. Raises NoLakeError, duckdb.Error."""
+    with connect(lake) as connection:
+        if query is None:
+            query = "SELECT view_name AS name FROM duckdb_views() WHERE NOT internal ORDER BY name"
+        answer = connection.execute(query)
+        names = [column[0] for column in answer.description or ()]
+        rows = answer.fetchall()
+    if as_json:
+        click.echo(to_json([dict(zip(names, row, strict=True)) for row in rows]))
+        return
+    print_rows(names, rows[:MAX_ROWS])
+    if len(rows) > MAX_ROWS:
+        click.echo(f"… {len(rows) - MAX_ROWS:,} rows more; --json prints all")
+
+
+def print_rows(names: list[str], rows: list[tuple[Any, ...]], title: str | None = None) -> None:
+    """Rows as a table."""
+    table = Table(title=title, title_justify="left")
+    for number, name in enumerate(names):
+        numeric = any(isinstance(row[number], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(as_text, row))
+    console().print(table)
+
+
+def as_text(value: Any) -> str:
+    """A value for people."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.4g}" if isinstance(value, float) and abs(value) < 1 else (
+        f"{value:,.2f}" if isinstance(value, float) else str(value)
+    )  # fmt: skip
+
+
+def to_json(value: Any) -> str:
+    """JSON text of what DuckDB returns; times as ISO 8601, bytes as base64."""
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def bar(share: float) -> str:
+    """A share of 1 as a bar.
+
+    >>> bar(0.5)
+    '███████████████'
+    """
+    eighths = round(share * BAR_CELLS * 8)
+    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
+
+
+def show_verification(report: VerifyReport, as_json: bool) -> None:
+    """Print what verify found."""
+    if as_json:
+        click.echo(to_json(msgspec.to_builtins(report)))
+        return
+    for mismatch in report.mismatches[:MISMATCHES_SHOWN]:
+        entity = mismatch.customer_id if mismatch.entity_id is None else f"{mismatch.customer_id}/{mismatch.entity_id}"
+        click.echo(f"{mismatch.entity} {entity}: {mismatch.feature} is {mismatch.lake}, events give {mismatch.recomputed}")
+    if len(report.mismatches) > MISMATCHES_SHOWN:
+        click.echo(f"… and {len(report.mismatches) - MISMATCHES_SHOWN:,} more; --json prints all")
+    click.echo(
+        f"{len(report.mismatches):,} mismatches in {report.compared:,} values: "
+        f"{report.features} features of {report.customers:,} customers ({report.entities:,} entities)"
+    )
+
+
+def show_catalogue(catalogue: Catalogue, as_json: bool) -> None:
+    """Print the entries of a catalogue."""
+    if as_json:
+        click.echo(msgspec.json.encode(catalogue))
+        return
+    layout = Layout.compile(catalogue)
+    click.echo(f"{catalogue.name} {catalogue.version}, {catalogue.time_zone}")
+    for entity in layout.entities:
+        click.echo(f"  a row of {entity.name}: {entity.cells} cells of 8 bytes")
+    features = [
+        (one.name, one.label, one.class_, one.subclass, one.entity, one.aggregate, one.window or "lifetime")
+        for one in catalogue.features
+    ]
+    print_rows(["feature", "label", "class", "subclass", "entity", "aggregate", "window"], features)
+    tags = [(one.name, one.label, one.class_, one.subclass, one.expression) for one in catalogue.tags]
+    print_rows(["tag", "label", "class", "subclass", "expression"], tags)
+    journeys = [(one.name, one.label, one.entity, " → ".join(one.stages)) for one in catalogue.journeys]
+    print_rows(["journey", "label", "entity", "stages"], journeys)
+    rules = [(one.name, one.label, one.action, one.channel, one.kind, one.when or "") for one in catalogue.rules]
+    print_rows(["rule", "label", "action", "channel", "kind", "when"], rules)
+
+
+def show_schemas(catalogue: Catalogue, out: Path | None) -> None:
+    """Write JSON Schemas to a folder, or print them as one object."""
+    made = schemas({event.name: event.properties for event in catalogue.events})
+    if out is None:
+        click.echo(msgspec.json.format(msgspec.json.encode(made)))
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name, schema in made.items():
+        (out / name).write_bytes(msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n")
+    click.echo(f"{len(made)} schemas in {out}")
+
+
+def show_profile(lake: str, customer: str, as_json: bool) -> None:
+    """Print the latest snapshots of a customer and of their instances. Raises NoCustomerError."""
+    with connect(lake) as connection:
+        profiles = profiles_of(connection, customer)
+    if not profiles:
+        raise NoCustomerError(f"the lake knows no customer {customer}; zhice sql 'SELECT customer_id FROM customers' lists them")
+    if as_json:
+        click.echo(to_json(profiles))
+        return
+    for profile in profiles:
+        print_profile(profile)
+
+
+def profiles_of(connection: duckdb.DuckDBPyConnection, customer: str) -> list[dict[str, Any]]:
+    """Rows of latest_features of a customer, the customer's own first."""
+    answer = connection.execute(
+        "SELECT * FROM latest_features WHERE customer_id = ? ORDER BY entity_id NULLS FIRST", [customer]
+    )
+    names = [column[0] for column in answer.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+
+def print_profile(profile: dict[str, Any]) -> None:
+    """What is known of one entity, in two columns of names and values."""
+    head = ("as_of", "entity", "customer_id", "entity_id", "partition", "offset")
+    known = [(name, as_text(value)) for name, value in profile.items() if name not in head and value is not None]
+    title = f"{profile['entity']} {profile['entity_id'] or profile['customer_id']} as of {profile['as_of']}"
+    half = (len(known) + 1) // 2
+    table = Table(title=title, title_justify="left", show_header=False)
+    for left, right in zip(known[:half], [*known[half:], ("", "")][:half], strict=True):
+        table.add_row(*left, *right)
+    console().print(table)
