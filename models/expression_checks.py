@@ -60,7 +60,7 @@ class _Checker:
             raise outside(tree)
         name = tree.name
         if name not in self.types:
-            near = get_close_matches(name, self.types, n=1)
+            near = get_close_matches(name.lower(), self.types, n=1)  # names are lower case
             hint = f"; did you mean '{near[0]}'?" if near else ""
             raise ExpressionError(f"unknown name '{name}'{hint}")
         return Node("COLUMN", self.types[name], value=name)

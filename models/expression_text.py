@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Final
 
 import sqlglot
@@ -63,7 +64,7 @@ def _too_deep() -> str:
     return f"the expression is nested too deeply: at most {MAX_EXPRESSION_DEPTH} operations within each other"
 
 
-def _statement(text: str) -> exp.Expression | None:
+def _statement(text: str) -> object:
     try:
         _check_tokens(text, sqlglot.tokenize(text, dialect="duckdb"))
         statements = sqlglot.parse(f"{_SELECT}{text}\n", dialect="duckdb")
@@ -89,7 +90,7 @@ def _place(error: ParseError) -> str:
     return f"{description}, near {_marked(near)} at column {max(end - len(near) + 1, 1)}"
 
 
-def _only_expression(statement: exp.Expression | None) -> exp.Expression:
+def _only_expression(statement: object) -> exp.Expression:
     if not isinstance(statement, exp.Select) or len(statement.expressions) != 1:
         raise ExpressionError("not one SQL expression")
     if any(value for name, value in statement.args.items() if name != "expressions"):
@@ -100,13 +101,16 @@ def _only_expression(statement: exp.Expression | None) -> exp.Expression:
 
 def _check_tokens(text: str, tokens: list[Token]) -> None:
     """sqlglot reads IFNULL(a, 1), a // b, @a and much more as what the language has, or nearly has."""
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    if not tokens:
+        raise ExpressionError("the expression is empty")
+    for token, following in zip_longest(tokens, tokens[1:]):
         if token.token_type in (TokenType.STRING, TokenType.NUMBER, TokenType.IDENTIFIER):
             continue
-        if not token.text.isidentifier() and token.text not in _SYMBOLS:
+        word = token.text.isidentifier() and token.token_type is not TokenType.ALL  # SELECT ALL a is SELECT a
+        if not word and token.text not in _SYMBOLS:
             raise ExpressionError(f"outside the language: {_marked(text[token.start : token.end + 1])}")
         called = following is not None and following.token_type is TokenType.L_PAREN
-        if called and token.text.isidentifier() and token.text.upper() not in _BEFORE_PARENTHESIS:
+        if called and word and token.text.upper() not in _BEFORE_PARENTHESIS:
             call = _call(text, token, tokens)
             raise ExpressionError(f"outside the language: {token.text.upper()} in {_marked(call)}")
 
@@ -139,6 +143,6 @@ def _check_parentheses(tree: exp.Expression) -> None:
                 raise ExpressionError(f"put {shown(operand)} into parentheses")
 
 
-def _operands(node: exp.Expression) -> Iterator[object]:
+def _operands(node: object) -> Iterator[object]:
     if isinstance(node, _COMPARING + _ARITHMETIC):
         yield from (node.args.get(name) for name in _OPERANDS)

@@ -149,27 +149,9 @@ def change(op, a):
 
 
 @njit
-def choose(op, stack, top):
-    """An operation on more than two values; returns where the top is then."""
-    if op == _SELECT:
-        top -= 2
-        if stack[top + 1] == 1.0:
-            stack[top] = stack[top + 2]
-    elif op == _SELECT_EQUAL:
-        top -= 2
-        if stack[top - 1] == stack[top + 1]:
-            stack[top] = stack[top + 2]
-    elif op == _BETWEEN:
-        top -= 2
-        above = compare(_GE, stack[top], stack[top + 1])
-        stack[top] = combine(_AND, above, compare(_LE, stack[top], stack[top + 2]))
-    elif op == _IN_ITEM:
-        top -= 1
-        stack[top] = combine(_OR, stack[top], compare(_EQ, stack[top - 1], stack[top + 1]))
-    else:  # NIP
-        top -= 1
-        stack[top] = stack[top + 1]
-    return top
+def between(a, low, high):
+    """a BETWEEN low AND high."""
+    return combine(_AND, compare(_GE, a, low), compare(_LE, a, high))
 
 
 @njit
@@ -198,8 +180,23 @@ def evaluate(ops, args, start, end, registers, stack):
             stack[top] = combine(op, float(stack[top]), float(stack[top + 1]))
         elif op <= _ABS:
             stack[top] = change(op, stack[top])
-        else:
-            top = choose(op, stack, top)
+        elif op == _SELECT:
+            top -= 2
+            if stack[top + 1] == 1.0:
+                stack[top] = stack[top + 2]
+        elif op == _BETWEEN:
+            top -= 2
+            stack[top] = between(stack[top], stack[top + 1], stack[top + 2])
+        elif op == _SELECT_EQUAL:
+            top -= 2
+            if stack[top - 1] == stack[top + 1]:
+                stack[top] = stack[top + 2]
+        elif op == _IN_ITEM:
+            top -= 1
+            stack[top] = combine(_OR, stack[top], compare(_EQ, stack[top - 1], stack[top + 1]))
+        else:  # NIP
+            top -= 1
+            stack[top] = stack[top + 1]
     return stack[max(top, 0)]
 
 

@@ -144,8 +144,8 @@ class People:
         self.wealth = _cents(np.where(holds, deposit * rng.lognormal(-0.2, 0.7, count), 0))
         self.scale = np.clip(deposit / 30_000, 0.1, 100) ** 0.6  # of what the customer spends and moves
         self.income = np.maximum(self.salary, _cents(2_000 * self.scale))
-        stays_away = rng.random(count) < np.where(of("app") < 0.5, 0.35, 0.12)
-        self.app = np.where(stays_away, 0, of("app") * rng.lognormal(0, 1.2, count))
+        stays_away = rng.random(count) < np.where(of("app") < 0.5, 0.6, 0.3)
+        self.app = np.where(stays_away, 0, of("app") * rng.lognormal(0, 1.6, count))
         self.spends = self.scale * rng.lognormal(0, 0.8, count)
         self.borrows = of("borrows") * (self.app > 0)
         self.leaves = np.where(rng.random(count) < 0.22, rng.integers(3, days + 3, count), days).clip(1, days)

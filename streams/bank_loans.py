@@ -158,7 +158,8 @@ def _grant(bank: Bank, applications: Applications, rows: Ints, time: Ints) -> No
         deposit=amount[rows],
     )
     used = rng.random(len(rows)) < 0.8
-    spent = (amount[rows] * 0.95).astype(np.int64)
+    savings = bank.people.deposit[applications.customer[rows]] * rng.random(len(rows))
+    spent = (amount[rows] * 0.95 + savings).astype(np.int64)
     bank.emit(
         "outflow",
         applications.customer[rows][used],

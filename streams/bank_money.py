@@ -24,7 +24,7 @@ def payroll(bank: Bank) -> None:
     paid = np.flatnonzero((people.salary[: people.existing] > 0) & (rng.random(people.existing) < 0.75))
     dates = [bank.first_day + timedelta(days=day) for day in range(bank.settings.days)]
     months = sorted({(date.year, date.month) for date in dates})
-    paid = paid[: bank.share(0.08 / len(months))]
+    paid = paid[: bank.share(0.07 / len(months))]
     payday = np.array(PAYDAYS)[rng.integers(0, len(PAYDAYS), len(paid))]
     starts = np.where(rng.random(len(paid)) < 0.06, rng.integers(0, len(months), len(paid)), -1)
     stops = np.where(rng.random(len(paid)) < 0.08, rng.integers(1, len(months) + 1, len(paid)), len(months))
@@ -47,7 +47,7 @@ def payroll(bank: Bank) -> None:
 def spend(bank: Bank) -> None:
     """Cards, and money that comes and goes at the counter and by other banks."""
     people, rng = bank.people, bank.rng
-    customer = bank.pick(bank.share(0.08), people.spends)
+    customer = bank.pick(bank.share(0.065), people.spends)
     count = len(customer)
     amount = bank.cents(45 * people.scale[customer] ** 0.5, 1.0, count)
     debit = rng.random(count) < 0.7

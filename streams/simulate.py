@@ -23,8 +23,9 @@ from streams.record_files import SimBatch
 __all__ = ["SimulationSettings", "SimulationStats", "records", "write_file"]
 
 CHUNK_RECORDS = 50_000
-SESSIONS = 0.075  # of the events are starts of sessions at will
-SNAPSHOTS = 0.10  # at most
+SESSIONS = 0.105  # of the events are starts of sessions at will
+SNAPSHOTS = 0.06  # at most
+LATEST_MS = 12 * DAY_MS  # after its time, that an event comes
 BROKEN = -1  # block of a broken record
 
 
@@ -176,7 +177,7 @@ def _in_order(bank: Bank, duplicates: int, broken: int) -> Plan:
         time, block, row = time[kept], block[kept], row[kept]
     count = len(time)
     late = rng.random(count) < settings.late
-    delay = np.where(late, bank.spread(count, 2 * MINUTE_MS, 3 * DAY_MS), rng.integers(60, 2_500, count))
+    delay = np.where(late, bank.spread(count, 2 * MINUTE_MS, LATEST_MS), rng.integers(60, 2_500, count))
     received = np.minimum(time + delay, bank.end_ms - 1)
     number = np.arange(count)
     again = rng.integers(0, count, duplicates if count else 0)

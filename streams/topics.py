@@ -153,7 +153,9 @@ def _refuse_partitions(counts: Mapping[str, int], partitions: int) -> None:
     if not wrong:
         return
     found = sorted(set(wrong.values()))
-    hint = f"start with --partitions {found[0]}, or with another --prefix" if len(found) == 1 else "use another --prefix"
+    hint = (
+        f"start with --partitions {found[0]}, or with another --prefix" if len(found) == 1 else "use another --prefix"
+    )
     listed = ", ".join(f"{name} has {count}" for name, count in wrong.items())
     raise TopicError(f"{listed} partitions, not {partitions}: all topics need as many as the events; {hint}")
 

@@ -29,6 +29,7 @@ STARTS = (
 ENTRIES = (("event", 5), ("journey", 5), ("feature", 12), ("tag", 4), ("rule", 12), ("gate", 2))  # at most
 RECORDS = 200
 CUTS = 6
+ACTIONS = ("none", "checkpoint", "restart", "crash")
 SEED_BYTES = 4
 SIZE = SEED_BYTES + sum(most for _, most in ENTRIES) + RECORDS + CUTS
 KEPT = 112
@@ -36,18 +37,18 @@ KEPT = 112
 
 @dataclass(frozen=True)
 class Case:
-    """A catalogue, a log, and the batches it is cut into: whether the worker restarts before, and records."""
+    """A catalogue, a log, and the batches it is cut into, each with the one of ACTIONS that comes before it."""
 
     toml: str
     catalogue: Catalogue
     log: list[Record]
-    batches: list[tuple[bool, list[Record]]]
+    batches: list[tuple[str, list[Record]]]
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """How hypothesis shows an example that fails."""
-        cuts = [(restart, len(records)) for restart, records in self.batches]
+        cuts = [(action, len(records)) for action, records in self.batches]
         log = "\n".join(map(repr, self.log))
-        printer.text(f"catalogue:\n{self.toml}\nlog:\n{log}\nbatches (restart before, records): {cuts}")
+        printer.text(f"catalogue:\n{self.toml}\nlog:\n{log}\nbatches (what comes before, records): {cuts}")
 
 
 class Bytes:
@@ -70,7 +71,7 @@ class Bytes:
 
 @st.composite
 def cases(draw: DrawFn, one_at_a_time: bool = False) -> Case:
-    """A catalogue, a log of it, and random cuts of the log; some of the cuts are restarts."""
+    """A catalogue, a log of it, and random cuts of the log, some of them with checkpoints and restarts."""
     return case_of(draw(st.binary(min_size=SIZE, max_size=SIZE)), one_at_a_time)
 
 
@@ -84,10 +85,10 @@ def case_of(text: bytes, one_at_a_time: bool = False) -> Case:
     for number, one in enumerate(drawn.kept("record", RECORDS)):
         if number < most:
             log.add(one)
-    restarts = {one.randint(0, len(log.records)): one.random() < 0.5 for one in drawn.kept("cut", CUTS)}
-    cuts = range(1, len(log.records)) if one_at_a_time else restarts
+    actions = {one.randint(0, len(log.records)): one.choice(ACTIONS) for one in drawn.kept("cut", CUTS)}
+    cuts = range(1, len(log.records)) if one_at_a_time else actions
     toml = builder.toml()
-    return Case(toml, load({"catalogue.toml": toml}), log.records, list(_batches(log.records, cuts, restarts)))
+    return Case(toml, load({"catalogue.toml": toml}), log.records, list(_batches(log.records, cuts, actions)))
 
 
 def _builder(drawn: Bytes) -> Builder:
@@ -101,11 +102,8 @@ def _builder(drawn: Bytes) -> Builder:
     return builder
 
 
-def _batches(
-    log: list[Record], cuts: Iterable[int], restarts: Mapping[int, bool]
-) -> Iterator[tuple[bool, list[Record]]]:
-    """Batches, each with whether the worker restarts before it."""
+def _batches(log: list[Record], cuts: Iterable[int], actions: Mapping[int, str]) -> Iterator[tuple[str, list[Record]]]:
     edges = [0, *sorted(cut for cut in cuts if 0 < cut < len(log)), len(log)]
     for start, end in pairwise(edges):
         if start < end:
-            yield restarts.get(start, False), log[start:end]
+            yield actions.get(start, "none"), log[start:end]

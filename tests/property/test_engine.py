@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -36,37 +37,24 @@ thorough = settings(
 )
 
 
-class Worker:
-    """The engine as a worker runs it: it may restart between batches, from what the shard has written."""
-
-    def __init__(self, case: Case) -> None:
-        self.layout = Layout.compile(case.catalogue)
-        self.decoder = Decoder(self.layout.event_layout)
-        self.shard = Shard(self.layout, TOPIC, PARTITION)
-        self.state: dict[bytes, bytes] = {}  # the compacted state topic
-
-    def process(self, records: Sequence[Record]) -> Any:
-        return self.shard.process(self.decoder.columns(TOPIC, PARTITION, records))
-
-    def restart(self) -> None:
-        """Write a checkpoint, forget the shard, and restore it."""
-        for key, value in self.shard.dump():
-            self.state.pop(key, None)  # a compacted log keeps the last record of a key, where it was written
-            self.state[key] = value
-        self.shard = Shard.restore(self.layout, TOPIC, PARTITION, list(self.state.items()))
-
-
 class Outputs:
     """What came out so far, in the oracle's form."""
 
-    def __init__(self, case: Case, layout: Layout) -> None:
-        self.case, self.layout = case, layout
+    def __init__(self, case: Case) -> None:
+        self.case = case
         self.transitions: list[dict[str, Any]] = []
         self.decisions: list[dict[str, Any]] = []
         self.snapshots: list[tuple[Any, ...]] = []
         self.metrics: list[tuple[Any, ...]] = []
         self.status: dict[int, str] = {}
         self.late: dict[int, bool] = {}
+
+    def copy(self) -> Outputs:
+        """The same, not changed by what is added later."""
+        other = Outputs(self.case)
+        for name, content in vars(self).items():
+            setattr(other, name, copy(content))
+        return other
 
     def add(self, output: Any) -> None:
         self.transitions += map(msgspec.to_builtins, output.transitions)
@@ -113,6 +101,49 @@ class Outputs:
             yield (values[0], names[values[1]], channel, *values[3:])
 
 
+class Worker:
+    """The engine as a worker runs it, with checkpoints, restarts and crashes between batches."""
+
+    def __init__(self, case: Case) -> None:
+        self.layout = Layout.compile(case.catalogue)
+        self.decoder = Decoder(self.layout.event_layout)
+        self.shard = Shard(self.layout, TOPIC, PARTITION)
+        self.state: dict[bytes, bytes] = {}  # the compacted state topic
+        self.log: list[Record] = []
+        self.outputs = Outputs(case)
+        self.covered = Outputs(case)  # what had come out at the last checkpoint
+
+    def process(self, records: Sequence[Record]) -> None:
+        """Apply a batch."""
+        self.log += records
+        self._apply(records)
+
+    def checkpoint(self) -> None:
+        """Write what has changed."""
+        for key, value in self.shard.dump():
+            self.state.pop(key, None)  # a compacted log keeps the last record of a key, where it was written
+            self.state[key] = value
+        self.covered = self.outputs.copy()
+
+    def restart(self) -> None:
+        """Write a checkpoint, and come back."""
+        self.checkpoint()
+        self.crash()
+
+    def crash(self) -> None:
+        """Forget all since the last checkpoint, and do it again: the same must come out."""
+        self.shard = Shard.restore(self.layout, TOPIC, PARTITION, list(self.state.items()))
+        self.outputs = self.covered.copy()
+        self._apply([record for record in self.log if record.offset >= self.shard.next_offset])
+
+    def finish(self) -> None:
+        """The last snapshot and metrics."""
+        self.outputs.add(self.shard.finish())
+
+    def _apply(self, records: Sequence[Record]) -> None:
+        self.outputs.add(self.shard.process(self.decoder.columns(TOPIC, PARTITION, records)))
+
+
 def _nullable(values: Any) -> list[float | None]:
     return [None if math.isnan(value) else value for value in values.tolist()]
 
@@ -142,17 +173,16 @@ def _by_entity(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 def run(case: Case) -> None:
     """Feed both, batch by batch, and compare after each."""
     oracle, worker = Oracle(case.catalogue, TOPIC, PARTITION), Worker(case)
-    outputs = Outputs(case, worker.layout)
-    for restart, records in case.batches:
-        if restart:
-            worker.restart()
-        outputs.add(worker.process(records))
+    for action, records in case.batches:
+        if action != "none":
+            getattr(worker, action)()
+        worker.process(records)
         for record in records:
             oracle.apply(record)
-        assert_same(oracle, outputs)
-    outputs.add(worker.shard.finish())
+        assert_same(oracle, worker.outputs)
+    worker.finish()
     oracle.finish()
-    assert_same(oracle, outputs)
+    assert_same(oracle, worker.outputs)
 
 
 @thorough

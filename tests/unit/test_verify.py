@@ -1,0 +1,85 @@
+"""Verify: nothing to report on what the engine made, and what it reports when a value is another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.outputs import BatchOutput
+from sinks.lake import NoLakeError, connect
+from sinks.verify import Mismatch, verify
+from sinks.writer import Lake
+from tests.small_logs import DAY, START, outputs, random_records, records, small_catalogue
+
+
+def _lake(path: Path, made: list[BatchOutput]) -> None:
+    lake = Lake(path, small_catalogue())
+    for output in made:
+        lake.add(output)
+    lake.commit()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_random_log_has_no_mismatch(tmp_path: Path, seed: int) -> None:
+    _lake(tmp_path, outputs(small_catalogue(), random_records(seed, 3000)))
+    report = verify(tmp_path, small_catalogue())
+    assert report.mismatches == []
+    assert (report.customers, report.features) == (12, 9)
+    assert report.entities > report.customers
+    assert report.compared == 12 * 7 + (report.entities - 12) * 2
+    with connect(tmp_path) as connection:  # the log has what verify must get right
+        kinds = connection.execute("SELECT status, late, count(*) FROM events GROUP BY ALL").fetchall()
+    counts = {kind[:2]: kind[2] for kind in kinds}
+    assert all(counts[kind] > 30 for kind in [("applied", False), ("applied", True), ("duplicate", False)])
+
+
+def test_a_log_that_goes_on_is_compared_up_to_the_last_snapshot(tmp_path: Path) -> None:
+    made = outputs(small_catalogue(), random_records(3, 1000))
+    _lake(tmp_path, made[:-1])
+    report = verify(tmp_path, small_catalogue())
+    assert report.mismatches == []
+    assert report.customers == 12
+
+
+def test_a_changed_number_is_reported(tmp_path: Path) -> None:
+    events = [{"event": "transfer", "at": START, "properties": {"amount": 30.5, "direction": "out"}}]
+    made = outputs(small_catalogue(), records(events))
+    snapshot = made[-1].snapshots[0]
+    assert snapshot.features[0].tolist()[1:3] == [30.5, 30.5]  # transfer_out_7d, transfer_least_1h
+    snapshot.features[0, 1] += 1e-6
+    snapshot.features[0, 2] = float("nan")
+    _lake(tmp_path, made)
+    assert verify(tmp_path, small_catalogue()).mismatches == [
+        Mismatch("customer", "c1", None, "transfer_out_7d", 30.500001, 30.5),
+        Mismatch("customer", "c1", None, "transfer_least_1h", None, 30.5),
+    ]
+
+
+def test_an_entity_without_a_snapshot_is_reported(tmp_path: Path) -> None:
+    events = [{"event": "loan_apply", "at": START, "properties": {"application_id": "a1", "requested": 5}}]
+    made = outputs(small_catalogue(), records(events))
+    made[-1].snapshots = made[-1].snapshots[:1]
+    _lake(tmp_path, made)
+    assert verify(tmp_path, small_catalogue()).mismatches == [
+        Mismatch("loan_application", "c1", "a1", "requested_amount", None, 5.0),
+        Mismatch("loan_application", "c1", "a1", "steps_24h", None, 1.0),
+    ]
+
+
+def test_strings_and_ties_are_recomputed(tmp_path: Path) -> None:
+    transfers = [("in", START), ("sideways", START), ("in", START - DAY)]
+    events = [
+        {"event": "transfer", "at": START, "event_time": time, "properties": {"amount": amount, "direction": direction}}
+        for amount, (direction, time) in enumerate(transfers)
+    ]
+    _lake(tmp_path, outputs(small_catalogue(), records(events)))
+    assert verify(tmp_path, small_catalogue()).mismatches == []
+    with connect(tmp_path) as connection:
+        row = connection.execute("SELECT last_direction, first_amount, directions_30d FROM customers").fetchall()
+    assert row == [("(other)", 2.0, 1.0)]
+
+
+def test_no_lake(tmp_path: Path) -> None:
+    with pytest.raises(NoLakeError, match="there is no lake at"):
+        verify(tmp_path / "nowhere", small_catalogue())
