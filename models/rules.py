@@ -100,7 +100,8 @@ def consider(plan, state, out, rule, record, customer_row, instance_row, propert
     at = out.counts[CANDIDATES]
     out.counts[CANDIDATES] = at + 1
     row = out.candidates[at]
-    row[_VALUES:] = out.registers[: len(row) - _VALUES]
+    for register in range(len(row) - _VALUES):
+        row[_VALUES + register] = out.registers[register]
     journey = plan.rule_journey[rule]
     row[_RECORD], row[_RULE] = record, rule
     row[_CUSTOMER], row[_INSTANCE] = customer_row, instance_row

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.jit import njit
+from models.jit import inlined, njit
 from models.plan import ANCHOR, DEADLINE, HEAP, QUEUED, STAGE, TIMER
 
 _ROW_SHIFT = 12
@@ -37,7 +37,7 @@ def journey_of(ref):
     return ref & _JOURNEYS_MASK
 
 
-@njit
+@inlined
 def cells_of(state, kind, row):
     """The cells of a row of either matrix."""
     if kind == 0:
