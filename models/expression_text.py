@@ -56,7 +56,6 @@ def shown(tree: exp.Expression) -> str:
 
 
 def _marked(text: str) -> str:
-    text = " ".join(text.split())
     return f"«{text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + '…'}»"
 
 
@@ -73,8 +72,7 @@ def _statement(text: str) -> object:
     except ParseError as error:
         raise ExpressionError(f"not a SQL expression: {_place(error)}") from None
     except Exception as error:  # sqlglot raises whatever its own code runs into
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ExpressionError(f"not a SQL expression: {reason}") from None
+        raise ExpressionError(f"not a SQL expression: {error}") from None
     return statements[0] if len(statements) == 1 else None
 
 

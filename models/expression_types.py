@@ -11,6 +11,9 @@ from typing import Final
 class ExpressionError(ValueError):
     """An expression that cannot be used; one line that says what and where."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
 
 class Kind(Enum):
     NUMBER = "number"

@@ -43,6 +43,7 @@ class Shard:
         self.rows = Rows(layout)
         self.metrics = Metrics.empty()
         self.next_offset = 0
+        self.unfinished: set[bytes] = set()  # pages of a checkpoint that was never finished; written anew by the next
         self._room = max(ROOM, 2 * len(layout.catalogue.journeys) + 1, len(layout.rules) + 1)
 
     @property
@@ -82,12 +83,12 @@ class Shard:
             clock=self.clock,
         )
 
-    def finish(self) -> BatchOutput:
-        """The last snapshot and the metrics of the open minute, as of the clock. The log may go on afterwards."""
-        nothing = empty_columns(self.topic, self.partition, self.layout)
-        output = self.process(nothing)
+    def finish(self, *, end: bool = True) -> BatchOutput:
+        """The last snapshot, as of the clock; at the `end` of a log also the metrics of the open minute."""
+        output = self.process(empty_columns(self.topic, self.partition, self.layout))
         output.snapshots = self._snapshots(self.clock, self.next_offset)
-        output.metrics = self.metrics.close_all(self.next_offset)
+        if end:
+            output.metrics = self.metrics.close_all(self.next_offset)
         return output
 
     def profile(self, customer_id: str) -> dict[str, Any] | None:

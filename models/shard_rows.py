@@ -123,6 +123,8 @@ class Rows:
         """Empty rows for `count` rows from `first` of a matrix, float64[count, cells]."""
         if not keyed:
             return np.tile(self._templates[0], (count, 1))
+        if not count:
+            return np.empty((0, self.state.instances.shape[1]))
         return np.stack([self._templates[entity] for entity in self.instance_entity[first : first + count]])
 
     def name_of(self, kind: int, row: int) -> tuple[str, str | None]:

@@ -1,7 +1,7 @@
 """A shard as records: pages and a closing record, as they are written to the compacted state topic and read back.
 
 A closing record is the moment of a checkpoint: pages after the last one belong to a checkpoint that was never
-finished, and are not used.
+finished. They are not used, and the next checkpoint writes those pages anew, so that no later closing record covers them.
 """
 
 from __future__ import annotations
@@ -40,13 +40,16 @@ class StateError(RuntimeError):
 def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
     """Dirty pages and the closing record; marks them clean."""
     state = shard.rows.state
-    records = [
-        (KINDS[kind] + str(page).encode(), _page(shard, kind, page))
-        for kind, dirty in enumerate((state.dirty_customers, state.dirty_instances))
-        for page in np.flatnonzero(dirty).tolist()
-    ]
+    dirty = {
+        KINDS[kind] + str(page).encode()
+        for kind, pages_ in enumerate((state.dirty_customers, state.dirty_instances))
+        for page in np.flatnonzero(pages_).tolist()
+    }
+    keys = sorted(dirty | shard.unfinished, key=_order)
+    records = [(key, _page(shard, *_order(key))) for key in keys]
     state.dirty_customers[:] = False
     state.dirty_instances[:] = False
+    shard.unfinished = set()
     closing = Closing(
         format=pages.PAGE_FORMAT,
         layout=shard.layout.signature,
@@ -55,6 +58,11 @@ def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
         metrics=shard.metrics.rows.tobytes(),
     )
     return [*records, (CLOSING_KEY, msgspec.msgpack.encode(closing))]
+
+
+def _order(key: bytes) -> tuple[int, int]:
+    """(kind, number) of a page."""
+    return KINDS.index(key[:1]), int(key[1:])
 
 
 def _page(shard: Shard, kind: int, page: int) -> bytes:
@@ -79,6 +87,7 @@ def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
         if key == CLOSING_KEY:
             committed |= open_
             open_ = {}
+    shard.unfinished = set(open_)
     if not committed:
         return shard
     closing = msgspec.msgpack.decode(committed.pop(CLOSING_KEY), type=Closing)
@@ -87,8 +96,8 @@ def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
             "the state topic was written with another catalogue; run the worker with that catalogue, "
             "or under another --app name to start anew from the events"
         )
-    for key in sorted(committed, key=lambda key: (key[:1], int(key[1:]))):
-        _load(shard, KINDS.index(key[:1]), int(key[1:]), pages.decode(committed[key]))
+    for key in sorted(committed, key=_order):
+        _load(shard, *_order(key), pages.decode(committed[key]))
     shard.next_offset = closing.next_offset
     shard.metrics = Metrics(np.frombuffer(closing.metrics, np.int64).reshape(-1, 6).copy())
     _resume(shard, closing.numbers)

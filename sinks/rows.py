@@ -1,4 +1,4 @@
-"""From what a shard put out to Arrow: the columns that the decoder made are used as they are, nothing is parsed again."""
+"""From what a shard put out to Arrow: the columns of the decoder are used as they are, nothing is parsed again."""
 
 from __future__ import annotations
 
@@ -53,31 +53,37 @@ class RowMaker:
         return {name: table for name, table in found.items() if table.num_rows}
 
     def _features(self, output: BatchOutput) -> pa.Table:
-        parts = [self._snapshot(snapshot, output.partition) for snapshot in output.snapshots]
+        """One part an entity: there are many snapshots of few rows, and a column costs more than its values."""
+        by_entity: dict[str, list[Snapshot]] = {}
+        for snapshot in output.snapshots:
+            by_entity.setdefault(snapshot.entity, []).append(snapshot)
+        parts = [self._snapshots(entity, snapshots, output.partition) for entity, snapshots in by_entity.items()]
         return pa.concat_tables(parts) if parts else _body(self.features).empty_table()
 
-    def _snapshot(self, snapshot: Snapshot, partition: int) -> pa.Table:
-        rows = len(snapshot.customer_ids)
+    def _snapshots(self, entity: str, snapshots: list[Snapshot], partition: int) -> pa.Table:
+        counts = [len(snapshot.customer_ids) for snapshot in snapshots]
+        rows = sum(counts)
         columns: dict[str, Any] = {
-            "as_of": _times(np.full(rows, snapshot.as_of)),
-            "customer_id": snapshot.customer_ids,
-            "entity": [snapshot.entity] * rows,
-            "entity_id": snapshot.entity_ids,
+            "as_of": _times(np.repeat([snapshot.as_of for snapshot in snapshots], counts)),
+            "customer_id": [one for snapshot in snapshots for one in snapshot.customer_ids],
+            "entity": [entity] * rows,
+            "entity_id": [one for snapshot in snapshots for one in snapshot.entity_ids],
             "partition": np.full(rows, partition, np.int32),
-            "offset": np.full(rows, snapshot.offset, np.int64),
+            "offset": np.repeat([snapshot.offset for snapshot in snapshots], counts),
         }
-        for names, values in self._blocks(snapshot):
-            for number, name in enumerate(names):
-                columns[name] = _typed(values[:, number], self.types[name])
+        blocks = [np.hstack([snapshot.features, snapshot.tags, snapshot.stages]) for snapshot in snapshots]
+        values = np.asfortranarray(np.concatenate(blocks))
+        for number, name in enumerate(self._profile_names(entity)):
+            columns[name] = _typed(values[:, number], self.types[name])
         return _arrow(self.features, columns, rows)
 
-    def _blocks(self, snapshot: Snapshot) -> list[tuple[list[str], NDArray[np.float64]]]:
-        catalogue, entity = self.catalogue, snapshot.entity
-        tags = [tag.name for tag in catalogue.tags if catalogue.tag_entities[tag.name] == entity]
+    def _profile_names(self, entity: str) -> list[str]:
+        """The columns of features, tags and stages, as in a snapshot."""
+        catalogue = self.catalogue
         return [
-            ([feature.name for feature in catalogue.features if feature.entity == entity], snapshot.features),
-            (tags, snapshot.tags),
-            ([f"{one.name}_stage" for one in catalogue.journeys if one.entity == entity], snapshot.stages),
+            *(feature.name for feature in catalogue.features if feature.entity == entity),
+            *(tag.name for tag in catalogue.tags if catalogue.tag_entities[tag.name] == entity),
+            *(f"{journey.name}_stage" for journey in catalogue.journeys if journey.entity == entity),
         ]
 
     def _metrics(self, output: BatchOutput) -> pa.Table:
@@ -185,17 +191,12 @@ def _body(table: LakeTable) -> pa.Schema:
 
 
 def _arrow(table: LakeTable, columns: dict[str, Any], rows: int) -> pa.Table:
+    """A table with these columns; others are NULL."""
     body = _body(table)
-    arrays = [
-        pa.array(columns[field.name], field.type)
-        if not isinstance(columns[field.name], pa.Array)
-        else columns[field.name]
-        for field in body
-        if field.name in columns
-    ]
-    present = pa.schema([field for field in body if field.name in columns])
-    made = pa.Table.from_arrays(arrays, schema=present)
-    for number, field in enumerate(body):
-        if field.name not in columns:
-            made = made.add_column(number, field, pa.nulls(rows, field.type))
-    return made
+    return pa.Table.from_arrays([_column(columns.get(field.name), field.type, rows) for field in body], schema=body)
+
+
+def _column(values: Any, type_: pa.DataType, rows: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(rows, type_)
+    return values if isinstance(values, pa.Array) else pa.array(values, type_)

@@ -95,8 +95,11 @@ async def guard(worker: Worker, step: Callable[..., Awaitable[None]], *arguments
         await asyncio.Event().wait()
 
 
-async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[Worker], Awaitable[None]]) -> Worker:
-    """Run a worker until `until` returns, or it fails; then take the last snapshots and a checkpoint, and leave."""
+async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[Worker], Awaitable[bool]]) -> Worker:
+    """Run a worker until `until` returns (true: at the end of the log), or it fails.
+
+    Then take the last snapshots and a checkpoint, and leave. Raises what the worker failed with.
+    """
     worker = Worker(settings, layout, lake)
     app = create_app(settings)
     wire(app, worker)
@@ -107,8 +110,7 @@ async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[W
         await asyncio.wait({finishing, worker.failed}, return_when=asyncio.FIRST_COMPLETED)
         if worker.failed.done():
             worker.failed.result()
-        finishing.result()
-        await worker.finish()
+        await worker.finish(end=finishing.result())
     finally:
         finishing.cancel()
         await app.stop()

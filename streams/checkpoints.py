@@ -6,14 +6,14 @@
 4. pages are acknowledged, and then each partition's closing record, alone in its batch;
 5. the batches are acked, which lets Faust commit their offsets.
 
-A crash in between only means replay: pages behind the last closing record are ignored, and the lake drops what it has.
+A crash in between only means replay: pages behind the last closing record are not used, and the lake drops what it
+has.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -80,7 +80,7 @@ async def _read(reader: AIOKafkaConsumer, tp: TopicPartition) -> Records:
 async def restore(settings: Settings, layout: Layout, events_topic: str, partition: int) -> Shard:
     """The shard of a partition as of its last checkpoint; an empty one where there is none."""
     records = await read_partition(settings, settings.topic("state"), partition)
-    shard = await asyncio.to_thread(Shard.restore, layout, events_topic, partition, _latest(records))
+    shard = await asyncio.to_thread(Shard.restore, layout, events_topic, partition, records)
     log.info(
         "restored partition %d: %d customers, next offset %d",
         partition,
@@ -88,9 +88,3 @@ async def restore(settings: Settings, layout: Layout, events_topic: str, partiti
         shard.next_offset,
     )
     return shard
-
-
-def _latest(records: Records) -> Iterable[tuple[bytes, bytes]]:
-    """Records in the order in which they were written; those behind the last closing record are cut off."""
-    closed = [number for number, (key, _) in enumerate(records) if key == CLOSING_KEY]
-    return records[: closed[-1] + 1] if closed else []

@@ -71,7 +71,7 @@ def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress:
     sender = context.Process(target=_produce_for, args=(settings, str(path), ends), daemon=True)
     sender.start()
 
-    async def until_end(worker: Worker) -> None:
+    async def until_end(worker: Worker) -> bool:
         worker.on_output = lambda output: progress(_records(output))
         while ends.empty():
             if not sender.is_alive() and ends.empty():
@@ -82,6 +82,7 @@ def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress:
             raise ReplayError(offsets)
         while any(worker.next_offset(number) < end for number, end in enumerate(offsets)):
             await asyncio.sleep(POLL_S)
+        return True
 
     try:
         worker = asyncio.run(app.run(settings, layout, lake, until_end))

@@ -32,10 +32,11 @@ def serve(settings: Settings) -> None:
     click.echo(f"stopped after {worker.events:,} records; the next start goes on from here")
 
 
-async def until_signal(_: Worker) -> None:
-    """Wait for SIGTERM or SIGINT."""
+async def until_signal(_: Worker) -> bool:
+    """Wait for SIGTERM or SIGINT; the log goes on."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await stop.wait()
+    return False

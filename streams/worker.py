@@ -37,22 +37,27 @@ class Worker:
         self.on_output: Callable[[BatchOutput], None] | None = None
         self._unacked: dict[int, list[Any]] = {}
         self._heard: dict[int, float] = {}  # monotonic s of each partition's last batch
+        self._generation = 0  # of the assignment
+        self._stepping = asyncio.Lock()  # held while a batch is processed and while pages are dumped
         self._checkpointing = asyncio.Lock()
         self._checkpointed_at, self._checkpoint_took_s = time.monotonic(), 0.0
 
     async def take(self, batch: Any) -> None:
         """Process one record batch (streams.batches.RecordBatch, in a Faust event)."""
-        partition = batch.message.partition
-        shard = self.shards.get(partition)
-        if shard is None:
-            shard = await checkpoints.restore(self.settings, self.layout, batch.message.topic, partition)
-            self.shards[partition] = shard
-        records = [record for record in batch.value if record.offset >= shard.next_offset]
-        if records:
-            columns = self.decoder.columns(shard.topic, partition, records)
-            await self.put_out(shard.process(columns))
-        self._unacked.setdefault(partition, []).append(batch)
+        partition, generation = batch.message.partition, self._generation
+        async with self._stepping:
+            shard = self.shards.get(partition) or await self._restore(batch.message.topic, partition)
+            records = [record for record in batch.value if record.offset >= shard.next_offset]
+            if records:
+                await self.put_out(shard.process(self.decoder.columns(shard.topic, partition, records)))
+            if generation == self._generation:
+                self._unacked.setdefault(partition, []).append(batch)
         self._heard[partition] = time.monotonic()
+
+    async def _restore(self, topic: str, partition: int) -> Shard:
+        shard = await checkpoints.restore(self.settings, self.layout, topic, partition)
+        self.shards[partition] = shard
+        return shard
 
     def next_offset(self, partition: int) -> int:
         """The offset up to which a partition is processed; 0 before its first batch."""
@@ -71,10 +76,11 @@ class Worker:
         """Make the shards of these partitions (all) durable; see streams/checkpoints.py for the order."""
         async with self._checkpointing:
             started = time.monotonic()
-            numbers = list(self.shards if partitions is None else partitions)
-            covered = [batch for number in numbers for batch in self._unacked.pop(number, ())]
-            dumps = {number: (self.shards[number].clock, self.shards[number].dump()) for number in numbers}
-            profiles = {number: self._profiles(number) for number in numbers if self.settings.profiles}
+            async with self._stepping:  # between two batches: what they put out is sent, or not yet thought of
+                numbers = list(self.shards if partitions is None else partitions)
+                covered = [batch for number in numbers for batch in self._unacked.pop(number, ())]
+                dumps = {number: (self.shards[number].clock, self.shards[number].dump()) for number in numbers}
+                profiles = {number: self._profiles(number) for number in numbers if self.settings.profiles}
             await self.outputs.settled()
             await asyncio.to_thread(self.lake.commit)
             for number, items in profiles.items():
@@ -98,10 +104,11 @@ class Worker:
         )
         return any(self._unacked.values()) and time.monotonic() - self._checkpointed_at > wait_s
 
-    async def finish(self) -> None:
-        """The last snapshots, and a checkpoint."""
-        for shard in self.shards.values():
-            await self.put_out(shard.finish())
+    async def finish(self, *, end: bool) -> None:
+        """The last snapshots, and a checkpoint; at the `end` of a log also the metrics of open minutes."""
+        async with self._stepping:
+            for shard in self.shards.values():
+                await self.put_out(shard.finish(end=end))
         await self.checkpoint()
 
     def assigned(self, partitions: set[int]) -> None:
@@ -109,6 +116,7 @@ class Worker:
         for number in set(self.shards) - partitions:
             del self.shards[number]
         self._unacked.clear()
+        self._generation += 1
 
     async def revoked(self, partitions: set[int]) -> None:
         """Checkpoint what another worker will take over."""

@@ -256,7 +256,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     if expression is not None:
         compile_ops(expression, REGISTER_OF)
         sql = to_duckdb(expression)
-        assert to_duckdb(parse(sql, TYPES)) == sql or "CAST(" in sql or "NULLIF(" in sql
+        assert "CAST(" in sql or "NULLIF(" in sql or to_duckdb(parse(sql, TYPES)) == sql
 
 
 @pytest.mark.parametrize(

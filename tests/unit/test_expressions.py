@@ -179,6 +179,7 @@ def test_names_in_order_of_first_use() -> None:
         ("amout > 1", "unknown name 'amout'; did you mean 'amount'?"),
         ("AMOUNT > 1", "unknown name 'AMOUNT'; did you mean 'amount'?"),
         ("zzz", "unknown name 'zzz'"),
+        ('"line 1\nline 2"', "unknown name 'line 1 line 2'"),
         ("side = 'up'", "'up' is no declared value of 'side'; declared: 'in', 'out'"),
         ("memo = 'x'", "'x' is no declared value of 'memo'; declared: none"),
         ("side < 'out'", "strings have no order: LT in «side < 'out'»"),

@@ -1,0 +1,208 @@
+"""The lake: what is written can be read, once each, whatever is repeated or fails; and what the views show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake.exceptions import DeltaError
+
+from models.catalogue import Catalogue, load
+from models.outputs import BatchOutput
+from sinks.lake import TABLES, connect, views
+from sinks.writer import Lake, LakeError
+from tests.small_logs import DAY, HOUR, MINUTE, START, outputs, random_records, records, small_catalogue
+
+BANK = """
+[catalogue]
+name = "bank"
+time_zone = "Asia/Shanghai"
+channels = ["app"]
+[[event]]
+name = "app_start"
+[[event]]
+name = "balance"
+properties = { assets = "number", amount = "number" }
+[[feature]]
+name = "aum"
+on = ["balance"]
+aggregate = "last"
+value = "assets"
+[[tag]]
+name = "aum_tier"
+expression = "CASE WHEN aum >= 50000 THEN 2 ELSE 1 END"
+[[journey]]
+name = "visit"
+stages = ["new", "back", "gone"]
+[[journey.transition]]
+from = ["new"]
+on = ["app_start"]
+to = "back"
+[[journey.transition]]
+from = ["back"]
+on = ["balance"]
+when = "assets = 0"
+to = "gone"
+[[rule]]
+name = "welcome"
+listens = { entered = "visit.back" }
+action = "greet"
+channel = "app"
+cooldown = "1h"
+"""
+
+
+@pytest.fixture(scope="module")
+def made() -> list[BatchOutput]:
+    return outputs(small_catalogue(), random_records(5, 600))
+
+
+def _write(path: Path, made: list[BatchOutput], catalogue: Catalogue | None = None) -> Lake:
+    lake = Lake(path, catalogue or small_catalogue())
+    for output in made:
+        lake.add(output)
+    lake.commit()
+    return lake
+
+
+def _rows(path: Path) -> dict[str, list[Any]]:
+    """All rows of all tables, as text and sorted, for they hold NULL."""
+    with connect(path) as connection:
+        return {name: sorted(map(repr, connection.execute(f"FROM {name}").fetchall())) for name in TABLES}
+
+
+def _view(path: Path, query: str) -> list[Any]:
+    with connect(path) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_everything_that_came_out_can_be_read(tmp_path: Path, made: list[BatchOutput]) -> None:
+    _write(tmp_path, made)
+    counts = {name: len(rows) for name, rows in _rows(tmp_path).items()}
+    assert counts == {
+        "events": 600,
+        "transitions": sum(len(output.transitions) for output in made),
+        "decisions": sum(len(output.decisions) for output in made),
+        "triggers": sum(decision.acted for output in made for decision in output.decisions),
+        "features": sum(len(snapshot.customer_ids) for output in made for snapshot in output.snapshots),
+        "bad_rows": 0,
+        "metrics": sum(len(output.metrics) for output in made),
+    }
+    assert all(count for name, count in counts.items() if name != "bad_rows")
+
+
+def test_a_replay_doubles_nothing(tmp_path: Path, made: list[BatchOutput]) -> None:
+    _write(tmp_path, made)
+    before = _rows(tmp_path)
+    _write(tmp_path, made)
+    assert _rows(tmp_path) == before
+
+
+def test_a_replay_adds_what_a_shorter_run_has_not_seen(tmp_path: Path, made: list[BatchOutput]) -> None:
+    _write(tmp_path / "short", made[:3])
+    _write(tmp_path / "short", made)
+    _write(tmp_path / "whole", made)
+    assert _rows(tmp_path / "short") == _rows(tmp_path / "whole")
+
+
+def _fail_at(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> None:
+    """Let the `number`th append from now fail."""
+    append = Lake._append
+    calls: list[str] = []
+
+    def failing(self: Lake, name: str, *rest: Any) -> None:
+        calls.append(name)
+        if len(calls) == number:
+            raise error
+        append(self, name, *rest)
+
+    monkeypatch.setattr(Lake, "_append", failing)
+
+
+def test_a_crash_between_two_tables_is_made_up_for(
+    tmp_path: Path, made: list[BatchOutput], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path / "whole", made)
+    with monkeypatch.context() as patch:
+        _fail_at(patch, 3, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            _write(tmp_path / "crashed", made)
+    assert _rows(tmp_path / "crashed") != _rows(tmp_path / "whole")
+    _write(tmp_path / "crashed", made)
+    assert _rows(tmp_path / "crashed") == _rows(tmp_path / "whole")
+
+
+def test_a_failed_commit_keeps_the_rows(
+    tmp_path: Path, made: list[BatchOutput], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path / "whole", made)
+    lake = Lake(tmp_path / "failed", small_catalogue())
+    for output in made[:4]:
+        lake.add(output)
+    with monkeypatch.context() as patch:
+        _fail_at(patch, 2, DeltaError("no space left"))
+        with pytest.raises(LakeError, match="no space left"):
+            lake.commit()
+    for output in made[4:]:
+        lake.add(output)
+    lake.commit()
+    assert _rows(tmp_path / "failed") == _rows(tmp_path / "whole")
+
+
+def test_compaction_changes_no_row(tmp_path: Path, made: list[BatchOutput]) -> None:
+    lake = Lake(tmp_path, small_catalogue())
+    for output in made:
+        lake.add(output)
+        lake.commit()
+    before = _rows(tmp_path)
+    lake.compact()
+    assert _rows(tmp_path) == before
+
+
+def test_every_view_of_the_small_catalogue_answers(tmp_path: Path, made: list[BatchOutput]) -> None:
+    _write(tmp_path, made)
+    with connect(tmp_path) as connection:
+        for name, text in views():
+            if "features.aum" not in text:
+                connection.execute(f"FROM {name}").fetchall()
+
+
+def test_views_show_the_right_numbers(tmp_path: Path) -> None:
+    bank = load({"bank.toml": BANK})
+    day_3 = START + 2 * DAY
+    log = [
+        {"event": "app_start", "at": START, "channel": "app"},
+        {"event": "app_start", "at": START + MINUTE, "customer_id": "c2"},
+        {"event": "balance", "at": START + HOUR, "properties": {"assets": 60_000, "amount": 5}},
+        {"event": "balance", "at": START + HOUR, "customer_id": "c2", "properties": {"assets": 100, "amount": 2}},
+        {"event": "app_start", "at": START + DAY},
+        {"event": "balance", "at": day_3, "properties": {"assets": 40_000}},
+    ]
+    broken = records(log)
+    broken.append(broken[-1]._replace(offset=len(broken), value=b"{"))
+    _write(tmp_path, outputs(bank, broken), bank)
+    days = "SELECT CAST(day AS VARCHAR), aum_tier, customers, aum FROM aum"
+    assert _view(tmp_path, days) == [
+        ("2026-01-01", 1.0, 1, 100.0),
+        ("2026-01-01", 2.0, 1, 60_000.0),
+        ("2026-01-02", 1.0, 1, 100.0),
+        ("2026-01-02", 2.0, 1, 60_000.0),
+        ("2026-01-03", 1.0, 2, 40_100.0),
+    ]
+    assert _view(tmp_path, "SELECT mau FROM mau") == [(2,)]
+    assert _view(tmp_path, "SELECT customers, day_1, day_7 FROM retention") == [(2, 0.5, 0.0)]
+    assert _view(tmp_path, "SELECT stage, entities, share FROM funnel") == [
+        ("new", 2, 1.0),
+        ("back", 2, 1.0),
+        ("gone", 0, 0.0),
+    ]
+    assert _view(tmp_path, "SELECT rule, candidates, triggers, held FROM triggers_by_rule") == [("welcome", 2, 2, 0)]
+    assert _view(tmp_path, "SELECT records FROM bad_rows_by_reason") == [(1,)]
+    assert _view(tmp_path, "SELECT from_stage, to_stage, transitions FROM stage_transitions ORDER BY ALL") == [
+        ("new", "back", 2),
+        (None, "new", 2),
+    ]
+    balances = "SELECT events, customers, amount FROM metrics_by_minute WHERE event = 'balance'"
+    assert _view(tmp_path, balances) == [(2, 2, 7.0), (1, 1, 0.0)]
+    assert _view(tmp_path, "SELECT customer_id, aum FROM customers ORDER BY 1") == [("c1", 40_000.0), ("c2", 100.0)]
