@@ -88,6 +88,7 @@ class Rows:
                 self._grow_instances()
             self.state.instances[row] = self._templates[entity]
             self.state.owner[row] = customer
+            self.state.dirty_instances[row // PAGE_ROWS] = True  # a row keeps its number, even if no event makes it more
             self.instance_entity[row] = entity
         return row
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from models.catalogue import Catalogue
@@ -137,27 +138,29 @@ def _texts(raws: list[Any]) -> pa.Array:
 
 
 def _structs(table: LakeTable, structs: Sequence[Any]) -> pa.Table:
-    columns = {}
-    for field in _body(table):
-        values = [getattr(struct, field.name) for struct in structs]
-        columns[field.name] = _times(pa.array(values, pa.int64())) if field.type == TIME else values
-    return _arrow(table, columns, len(structs))
+    """Columns of structs whose fields are named as the table's columns."""
+    return _arrow(table, _timed(table, _fields(structs)), len(structs))
 
 
 def _decisions(table: LakeTable, decisions: Sequence[Decision]) -> pa.Table:
-    columns: dict[str, Any] = {}
-    for field in _body(table):
-        name = field.name
-        if name == "evidence":
-            values: list[Any] = [_json(decision.evidence).decode() for decision in decisions]
-        elif name == "gates":
-            values = [_json(decision.gates).decode() for decision in decisions]
-        elif hasattr(Decision, name):
-            values = [getattr(decision, name) for decision in decisions]
-        else:
-            values = [getattr(decision.evidence, name) for decision in decisions]
-        columns[name] = _times(pa.array(values, pa.int64())) if field.type == TIME else values
-    return _arrow(table, columns, len(decisions))
+    columns = _fields([decision.evidence for decision in decisions]) | _fields(decisions)
+    if decisions:
+        columns["evidence"] = [_json(decision.evidence).decode() for decision in decisions]
+        columns["gates"] = [_json(decision.gates).decode() for decision in decisions]
+    return _arrow(table, _timed(table, columns), len(decisions))
+
+
+def _fields(structs: Sequence[Any]) -> dict[str, Any]:
+    """The values of each field; nothing for no structs."""
+    if not structs:
+        return {}
+    return dict(zip(structs[0].__struct_fields__, zip(*map(astuple, structs), strict=True), strict=True))
+
+
+def _timed(table: LakeTable, columns: dict[str, Any]) -> dict[str, Any]:
+    """The columns, with those of the table's times made of ms."""
+    times = {field.name for field in table.schema if field.type == TIME} & columns.keys()
+    return columns | {name: _times(pa.array(columns[name], pa.int64())) for name in times}
 
 
 def _bad_rows(output: BatchOutput) -> pa.Table:

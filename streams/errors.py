@@ -13,6 +13,7 @@ from streams.backtest import BacktestError
 from streams.broker import BrokerError
 from streams.catalogues import NoCatalogueError
 from streams.checkpoints import RestoreError
+from streams.demo import DemoError
 from streams.record_files import RecordFileError
 from streams.replay import ReplayError
 from streams.settings import SettingsError
@@ -24,6 +25,7 @@ USER_ERRORS = (
     BacktestError,
     BrokerError,
     CatalogueErrors,
+    DemoError,
     LakeError,
     NoCatalogueError,
     NoCustomerError,

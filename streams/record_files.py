@@ -61,23 +61,25 @@ def _read_parquet(path: Path) -> Iterator[SimBatch]:
 def _read_lines(path: Path) -> Iterator[SimBatch]:
     number = 0
     with path.open("rb") as file:
-        while lines := list(islice(file, BATCH_RECORDS)):
-            records = [_record(line.rstrip(b"\r\n"), f"{path}:{number + k + 1}") for k, line in enumerate(lines)]
+        while lines := [line.rstrip() for line in islice(file, BATCH_RECORDS)]:
+            records: list[tuple[int, Any, Any]] = []
+            try:
+                records.extend(map(_record, lines))
+            except (ValueError, UnicodeDecodeError) as error:
+                place = f"{path}:{number + len(records) + 1}"
+                raise RecordFileError(f"{place}: {error}; wrap what is no event as $record") from None
             number += len(lines)
             timestamps, keys, values = zip(*records, strict=True)
             yield np.array(timestamps, np.int64), list(keys), list(values)
 
 
-def _record(line: bytes, place: str) -> tuple[int, Any, Any]:
-    try:
-        event = _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RecordFileError(f"{place}: {error}; wrap what is no event as $record") from None
+def _record(line: bytes) -> tuple[int, Any, Any]:
+    event = _decode(line)
     if event.record is not None:
         return event.record.timestamp, event.record.key, event.record.value
     timestamp = event.received_at if event.received_at is not None else event.event_time
     if timestamp is None or event.customer_id is None:
-        raise RecordFileError(f"{place}: an event needs customer_id and event_time")
+        raise ValueError("an event needs customer_id and event_time")
     return timestamp, event.customer_id.encode(), line
 
 

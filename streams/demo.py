@@ -1,0 +1,134 @@
+"""`zhice demo`: a simulated bank through broker, worker and lake, and a summary of what came out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import rich_click as click
+from rich.table import Table
+
+from sinks.lake import connect
+from streams.runs import embedded_broker, replay_records
+from streams.settings import Settings
+from streams.show import bar, console, print_profile, print_rows, profiles_of, stopwatch
+from streams.simulate import SimulationSettings, write_file
+from streams.topics import ensure_topics
+
+CHECKPOINT_S = 20.0
+MARKER = ".zhice-demo"  # a folder that holds it was made by a demo and may be emptied
+JOURNEYS = ("app", "eloan")
+RULES_SHOWN = 12
+
+
+class DemoError(RuntimeError):
+    """The demo cannot use its folder; the message says what to do."""
+
+
+def run_demo(events: int, customers: int, days: int, seed: int, folder: Path) -> None:
+    """Simulate, run, and show. Raises DemoError."""
+    _empty(folder)
+    records, lake = folder / "events.jsonl", folder / "lake"
+    with stopwatch() as seconds:
+        write_file(SimulationSettings(seed=seed, customers=customers, days=days, events=events), records)
+    click.echo(
+        f"simulated {events:,} events of {customers:,} customers over {days} days in {seconds():.1f} s: {records}"
+    )
+    click.echo("running them through broker, worker and lake …")
+    settings = Settings(lake=str(lake), checkpoint_s=CHECKPOINT_S)
+    with embedded_broker(settings) as replaying:
+        ensure_topics(replaying, keep_forever=True)
+        worked, took = replay_records(records, replaying)
+    click.echo(
+        f"{worked:,} records, ticks among them, in {took:.1f} s: {worked / took:,.0f} records/s, start and end included"
+    )
+    with connect(lake) as connection:
+        summarise(connection)
+    _next_commands(lake)
+
+
+def _empty(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARKER).exists():
+        raise DemoError(f"{folder} holds files that no demo made; name another folder with --dir")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
+
+
+def summarise(connection: duckdb.DuckDBPyConnection) -> None:
+    """What a person likes to read first."""
+    _customer(connection)
+    for journey in JOURNEYS:
+        _funnel(connection, journey)
+    _table(connection, "MAU by month", "SELECT strftime(month, '%Y-%m') AS month, mau FROM mau")
+    _table(
+        connection,
+        "AUM by month and tier",
+        "SELECT strftime(month, '%Y-%m') AS month, aum_tier::INT AS tier, customers::BIGINT AS customers, "
+        "daily_average_aum::BIGINT AS daily_average_aum FROM aum_by_month",
+    )
+    _table(
+        connection,
+        f"Triggers by rule (first {RULES_SHOWN})",
+        "SELECT rule, channel, candidates, triggers, customers, held, held_by "
+        f"FROM triggers_by_rule ORDER BY triggers DESC LIMIT {RULES_SHOWN}",
+    )
+    _trigger(connection)
+    _table(connection, "Bad rows by reason", "SELECT reason, field, records FROM bad_rows_by_reason")
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    answer = connection.execute(query)
+    return [column[0] for column in answer.description or ()], answer.fetchall()
+
+
+def _table(connection: duckdb.DuckDBPyConnection, title: str, query: str) -> None:
+    print_rows(*_rows(connection, query), title=title)
+
+
+def _customer(connection: duckdb.DuckDBPyConnection) -> None:
+    """The features of the customer with the most triggers."""
+    _, rows = _rows(
+        connection,
+        "SELECT customer_id FROM triggers GROUP BY customer_id ORDER BY count(*) DESC, customer_id LIMIT 1",
+    )
+    for profile in profiles_of(connection, rows[0][0])[:1] if rows else []:
+        print_profile(profile)
+
+
+def _funnel(connection: duckdb.DuckDBPyConnection, journey: str) -> None:
+    rows = connection.execute(
+        "SELECT stage, entities, share FROM funnel WHERE journey = ? ORDER BY number", [journey]
+    ).fetchall()
+    table = Table(title=f"Journey {journey}: entities that ever entered each stage", title_justify="left")
+    table.add_column("stage")
+    table.add_column("entities", justify="right")
+    table.add_column("share", justify="right")
+    table.add_column("")
+    for stage, entities, share in rows:
+        table.add_row(stage, f"{entities:,}", f"{share:.1%}", bar(share))
+    console().print(table)
+
+
+def _trigger(connection: duckdb.DuckDBPyConnection) -> None:
+    """One trigger, whole."""
+    names, rows = _rows(
+        connection,
+        'SELECT * EXCLUDE (day, topic, partition, "offset", event_id, event, stage, predicate) FROM triggers '
+        "WHERE kind = 'marketing' ORDER BY len(evidence) DESC, id LIMIT 1",
+    )
+    for row in rows:
+        shown = {name: str(value) for name, value in zip(names, row, strict=True) if value is not None}
+        shown["evidence"] = json.loads(shown["evidence"])
+        click.echo("One trigger, whole:")
+        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+
+
+def _next_commands(lake: Path) -> None:
+    click.echo("Try next:")
+    click.echo(f'  .venv/bin/zhice sql --lake {lake} "FROM stage_transitions LIMIT 10"')
+    click.echo(f"  .venv/bin/zhice verify --lake {lake}")
+    click.echo("  .venv/bin/zhice catalogue show")
