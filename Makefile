@@ -27,7 +27,7 @@ test: setup lint
 
 # A lock file with hashes and without any index address.
 lock:
-	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header \
+	uv pip compile --quiet pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header \
 		--universal --python-version 3.11 --output-file requirements.lock
 
 schemas: setup

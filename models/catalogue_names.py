@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 CUSTOMER: Final = "customer"
 ENVELOPE: Final = ("channel", "event_time", "event_hour", "event_weekday")
 PLAIN: Final = {"number": NUMBER, "boolean": BOOLEAN}
-RESERVED: Final = frozenset({*ENVELOPE, "event", "stage", "time_in_stage_ms"})
+LAKE_COLUMNS: Final = ("as_of", "customer_id", "day", "entity", "entity_id", "offset", "partition")
+RESERVED: Final = frozenset({*ENVELOPE, *LAKE_COLUMNS, "event", "stage", "time_in_stage_ms"})
 
 
 def property_types(catalogue: Catalogue) -> dict[str, Type]:

@@ -37,8 +37,8 @@ numba.config.CACHE_DIR = CACHE  # type: ignore[attr-defined]
 def njit(function: Callable[..., Any]) -> Any:
     """Compile a kernel; it runs without the interpreter's lock, so that a commit of the lake may go on beside it.
 
-    Kernels allocate nothing, so numba's reference counts are off: a call that hands on a plan of sixty arrays would count
-    each of them up and down, which is fifty times the kernel's own work.
+    Kernels allocate nothing, so numba's reference counts are off: a call that hands on a plan of sixty arrays would
+    count each of them up and down, which is fifty times the kernel's own work.
     """
     return numba.njit(cache=True, nogil=True, _nrt=False)(function)
 

@@ -52,7 +52,7 @@ class Shard:
         return int(self.rows.state.numbers[CLOCK])
 
     def process(self, columns: Columns) -> BatchOutput:
-        """Apply the records of a batch, which follow those applied before (offsets below `next_offset` must be cut off)."""
+        """Apply the records of a batch, which follow those applied before: no offset is below `next_offset`."""
         first_clock = self.clock
         batch = self._batch(columns)
         out = new_out(len(columns), self.layout.registers, len(self.layout.rules), self._room)

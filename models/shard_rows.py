@@ -50,7 +50,7 @@ class Rows:
         )
 
     def find(self, columns: Columns) -> NDArray[np.int64]:
-        """Rows of the customer and of the instances that each record names, int64[n, entities]; made where they are new."""
+        """Rows of the customer and of the instances that each record names, int64[n, entities]; new ones are made."""
         rows = np.full((len(columns), len(self.layout.entities)), -1, np.int64)
         if columns.customers:
             found = np.array([*map(self.customer, columns.customers), -1], np.int64)
@@ -88,7 +88,9 @@ class Rows:
                 self._grow_instances()
             self.state.instances[row] = self._templates[entity]
             self.state.owner[row] = customer
-            self.state.dirty_instances[row // PAGE_ROWS] = True  # a row keeps its number, even if no event makes it more
+            self.state.dirty_instances[row // PAGE_ROWS] = (
+                True  # a row keeps its number, even if no event makes it more
+            )
             self.instance_entity[row] = entity
         return row
 

@@ -1,7 +1,7 @@
 """A shard as records: pages and a closing record, as they are written to the compacted state topic and read back.
 
 A closing record is the moment of a checkpoint: pages after the last one belong to a checkpoint that was never
-finished. They are not used, and the next checkpoint writes those pages anew, so that no later closing record covers them.
+finished. They are not used, and the next checkpoint writes those pages anew: no later closing record covers them.
 """
 
 from __future__ import annotations

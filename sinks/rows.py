@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec.structs import astuple
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from sinks.schemas import TIME, LakeTable
 
 STATUS = ("applied", "duplicate", "unknown")
 POSITIONS = 2  # of a record in a table's transaction: its own, and the one before it for what `finish` adds
+FIRST_MS, LAST_MS = -62_135_510_400_000, 253_402_214_399_999  # 0001-01-02 and 9999-12-30: shown in every time zone
 
 _json = msgspec.json.Encoder().encode
 
@@ -125,7 +127,7 @@ def _events(output: BatchOutput) -> pa.Table:
         "status": pa.array(STATUS).take(pa.array(output.status[at], pa.int8())),
         "late": output.late[at],
         "record_time": _times(columns.timestamp[at]),
-        "topic": [columns.topic] * len(at),
+        "topic": pa.repeat(columns.topic, len(at)),
         "partition": np.full(len(at), columns.partition, np.int32),
         "offset": columns.offset[at],
     }
@@ -173,7 +175,11 @@ def _bad_rows(output: BatchOutput) -> pa.Table:
 
 
 def _times(milliseconds: Any) -> pa.Array:
-    return pa.array(milliseconds, pa.int64()).cast(pa.timestamp("ms", tz="UTC")).cast(TIME)
+    """Times of ms; one beyond the calendar is its first or last day."""
+    known = pc.min_element_wise(
+        pc.max_element_wise(pa.array(milliseconds, pa.int64()), FIRST_MS, skip_nulls=False), LAST_MS, skip_nulls=False
+    )
+    return known.cast(pa.timestamp("ms", tz="UTC")).cast(TIME)
 
 
 def _typed(values: NDArray[np.float64], type_: Type) -> pa.Array:

@@ -1,20 +1,23 @@
 """The writer of the lake: one Delta table a dataset, appended by commits that cannot be repeated.
 
 Each commit carries, for every partition of the source, how far the table is (an app transaction, see
-`rows.position_of`). What a replay puts out again is at or below that and is dropped.
+`rows.position_of`). What a replay puts out again is at or below that and is dropped. A commit that another writer of
+the same partition has overtaken is refused; it looks at the table again and adds what is still missing.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from models.catalogue import Catalogue
 from models.outputs import BatchOutput
@@ -24,10 +27,38 @@ from sinks.schemas import DAY, LakeTable, tables
 
 DAY_MS = 86_400_000
 ABOUT = "zhice.json"  # beside the tables: what a reader must know of the catalogue
+ATTEMPTS: Final = 20  # of a commit that other writers overtake
+
+_PLAIN: Final = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")  # texts that hardly repeat
+_DELTA: Final = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
+PARQUET: Final = WriterProperties(
+    compression="ZSTD",
+    compression_level=1,
+    max_row_group_size=131_072,
+    column_properties={
+        **dict.fromkeys(("event_id", "session_id", "device_id", "context", "properties", "id", "evidence"), _PLAIN),
+        **dict.fromkeys(("event_time", "received_at", "record_time", "offset"), _DELTA),
+    },
+)
 
 
 class LakeError(RuntimeError):
     """The lake cannot be written; nothing is lost, the same rows are tried again with the next commit."""
+
+
+class Part(NamedTuple):
+    """Rows of one output for one table; `source` is its `topic-partition`, `finishing` 1 for what `finish` put out."""
+
+    source: str
+    finishing: int
+    rows: pa.Table
+
+    def after(self, position: int) -> pa.Table:
+        """The rows above a position."""
+        if position < 0:
+            return self.rows
+        positions = pc.subtract(pc.multiply(self.rows["offset"], POSITIONS), self.finishing)
+        return self.rows.filter(pc.greater(positions, position))
 
 
 class Lake:
@@ -38,11 +69,11 @@ class Lake:
         self.path, self.catalogue = Path(path), catalogue
         self._make = RowMaker(catalogue)
         self._lock = threading.Lock()
-        self._waiting: dict[str, list[pa.Table]] = {}
+        self._waiting: dict[str, list[Part]] = {}
         self._positions: dict[str, int] = {}
         try:
-            self._tables = {table.name: (table, self._open(table)) for table in tables(catalogue)}
             self._describe()
+            self._tables = {table.name: (table, self._open(table)) for table in tables(catalogue)}
         except (OSError, DeltaError) as error:
             raise LakeError(f"the lake at {self.path} cannot be opened: {error}") from error
         self._committed: dict[tuple[str, str], int] = {}
@@ -59,26 +90,30 @@ class Lake:
             "time_zone": self.catalogue.time_zone,
             "journeys": {journey.name: list(journey.stages) for journey in self.catalogue.journeys},
         }
-        text = json.dumps(about, ensure_ascii=False, indent=1)
-        (self.path / ABOUT).write_text(text, encoding="utf-8")
+        file = self.path / ABOUT
+        if file.exists():
+            known = json.loads(file.read_text(encoding="utf-8"))["time_zone"]
+            if known != self.catalogue.time_zone:
+                raise LakeError(
+                    f"the lake at {self.path} has days of {known}, the catalogue of {self.catalogue.time_zone}; "
+                    "take another folder for the lake"
+                )
+        self.path.mkdir(parents=True, exist_ok=True)
+        written = file.with_name(f".{ABOUT}.{os.getpid()}")  # several processes may open a lake at once
+        written.write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
+        written.replace(file)
 
     def add(self, output: BatchOutput) -> None:
-        """Buffer the rows of an output, but for those that a table already has."""
+        """Buffer the rows of an output, but for those that were added before: a replay brings them again."""
         source = f"{output.columns.topic}-{output.partition}"
         finishing = 1 if len(output.columns) == 0 else 0
-        made = {name: self._unseen(name, source, table, finishing) for name, table in self._make.tables(output).items()}
+        parts = {name: Part(source, finishing, rows) for name, rows in self._make.tables(output).items()}
         with self._lock:
-            for name, table in made.items():
-                if table.num_rows:
-                    self._waiting.setdefault(name, []).append(table)
-            self._positions[source] = max(position_of(output), self._positions.get(source, -1))
-
-    def _unseen(self, name: str, source: str, table: pa.Table, finishing: int) -> pa.Table:
-        committed = self.position(name, source)
-        if committed < 0:
-            return table
-        positions = pc.subtract(pc.multiply(table["offset"], POSITIONS), finishing)
-        return table.filter(pc.greater(positions, committed))
+            added = self._positions.get(source, -1)
+            for name, part in parts.items():
+                if (rows := part.after(added)).num_rows:
+                    self._waiting.setdefault(name, []).append(part._replace(rows=rows))
+            self._positions[source] = max(position_of(output), added)
 
     def position(self, name: str, source: str) -> int:
         """How far a table is with a source (`topic-partition`); -1 when it has nothing of it."""
@@ -94,7 +129,7 @@ class Lake:
             positions = dict(self._positions)
         try:
             for name in list(waiting):
-                self._append(name, pa.concat_tables(waiting[name]), positions)
+                self._append(name, waiting[name], positions)
                 del waiting[name]
         except (OSError, DeltaError) as error:
             with self._lock:
@@ -102,20 +137,34 @@ class Lake:
                     self._waiting[name] = parts + self._waiting.get(name, [])
             raise LakeError(f"the lake at {self.path} cannot be written: {error}") from error
 
-    def _append(self, name: str, rows: pa.Table, positions: dict[str, int]) -> None:
+    def _append(self, name: str, parts: list[Part], positions: dict[str, int]) -> None:
         table, delta = self._tables[name]
-        moved = {source: at for source, at in positions.items() if at > self.position(name, source)}
+        for attempt in range(1, ATTEMPTS + 1):
+            moved = {source: at for source, at in positions.items() if at > self.position(name, source)}
+            rows = pa.concat_tables([part.after(self.position(name, part.source)) for part in parts])
+            if not rows.num_rows:
+                return
+            try:
+                self._write(delta, self._sorted(table, rows), moved)
+            except CommitFailedError:
+                if attempt == ATTEMPTS:
+                    raise
+                delta.update_incremental()
+                self._committed = {key: at for key, at in self._committed.items() if key[0] != name}
+            else:
+                self._committed |= {(name, source): at for source, at in moved.items()}
+                return
+
+    def _write(self, delta: DeltaTable, rows: pa.Table, moved: dict[str, int]) -> None:
+        transactions = [Transaction(source, at) for source, at in moved.items()]
         write_deltalake(
             delta,
-            self._sorted(table, rows),
+            rows,
             mode="append",
             schema_mode="merge",
-            commit_properties=CommitProperties(
-                app_transactions=[Transaction(source, at) for source, at in moved.items()]
-            ),
-            writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
+            commit_properties=CommitProperties(app_transactions=transactions),
+            writer_properties=PARQUET,
         )
-        self._committed |= {(name, source): at for source, at in moved.items()}
 
     def _sorted(self, table: LakeTable, rows: pa.Table) -> pa.Table:
         time_ms = rows[table.time].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
@@ -130,7 +179,7 @@ class Lake:
             for _, delta in self._tables.values():
                 delta.update_incremental()
                 if len(delta.file_uris()) > 1:
-                    delta.optimize.compact()
+                    delta.optimize.compact(writer_properties=PARQUET)
         except (OSError, DeltaError) as error:
             raise LakeError(f"the lake at {self.path} cannot be compacted: {error}") from error
 

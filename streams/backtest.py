@@ -1,4 +1,4 @@
-"""Backtest: the same records through the same shards, without a broker; one process a core, each with its partitions."""
+"""Backtest: the same records through the same shards, without a broker; a process a core, each with its partitions."""
 
 from __future__ import annotations
 

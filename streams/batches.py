@@ -1,7 +1,7 @@
 """Faust on record batches: one item per partition and fetch instead of one per record.
 
-Faust's own extension points: `ConsumerScheduler`, and a `Transport` whose consumer commits what a checkpoint acked. Batches
-of a partition are processed in order, so the highest acked batch is the processed prefix; Faust's own gap logic
+Faust's own extension points: `ConsumerScheduler`, and a `Transport` whose consumer commits what a checkpoint acked.
+Batches of a partition are processed in order, so the highest acked batch is the processed prefix; Faust's own gap logic
 would commit past batches that are still queued (its issue 606).
 """
 

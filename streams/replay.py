@@ -1,4 +1,4 @@
-"""Replay: a file of records into the events topic, with the records' own times, and a worker that follows to the end."""
+"""Replay: a file of records into the events topic, with the records' own times, and a worker to its end."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def _send(
 
 
 def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress: Callable[[int], None]) -> Worker:
-    """Send a record file from a second process and work through it in this one; returns the worker, which has stopped."""
+    """Send a record file from a second process and work through it in this one; returns the stopped worker."""
     context = multiprocessing.get_context("spawn")
     ends: multiprocessing.SimpleQueue[list[int] | str] = context.SimpleQueue()
     sender = context.Process(target=_produce_for, args=(settings, str(path), ends), daemon=True)

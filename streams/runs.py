@@ -42,7 +42,9 @@ def record_file(file: Path, sql: str | None) -> Iterator[Path]:
 def embedded_broker(settings: Settings) -> Iterator[Settings]:
     """The settings of a worker on an embedded broker that lives as long as the context."""
     with EmbeddedBroker() as broker:
-        yield for_replay(settings, broker=broker.address, idempotence=False, session_timeout_s=6.0, rebalance_timeout_s=3.0)
+        yield for_replay(
+            settings, broker=broker.address, idempotence=False, session_timeout_s=6.0, rebalance_timeout_s=3.0
+        )
 
 
 def for_replay(settings: Settings, **changes: object) -> Settings:
@@ -61,7 +63,9 @@ def run_replay(file: Path, sql: str | None, settings: Settings, *, embedded: boo
             click.echo(f"{sent:,} records sent to {settings.topic('events')}. Next: zhice worker --tick-ms 0")
             return
         worked, seconds = replay_records(records, settings)
-    click.echo(f"{worked:,} records in {seconds:.1f} s ({worked / seconds:,.0f}/s). Next: zhice sql --lake {settings.lake}")
+    click.echo(
+        f"{worked:,} records in {seconds:.1f} s ({worked / seconds:,.0f}/s). Next: zhice sql --lake {settings.lake}"
+    )
 
 
 def replay_records(records: Path, settings: Settings) -> tuple[int, float]:

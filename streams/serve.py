@@ -27,7 +27,9 @@ def serve(settings: Settings) -> None:
     catalogue = read_catalogue(settings.catalogue)
     ensure_topics(settings)
     layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
-    click.echo(f"{settings.app}: catalogue {catalogue.name} {catalogue.version}, broker {settings.broker}, lake {settings.lake}")
+    click.echo(
+        f"{settings.app}: catalogue {catalogue.name} {catalogue.version}, broker {settings.broker}, lake {settings.lake}"
+    )
     worker = asyncio.run(app.run(settings, layout, lake, until_signal))
     click.echo(f"stopped after {worker.events:,} records; the next start goes on from here")
 

@@ -33,8 +33,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_max_s: Annotated[float, Meta(ge=1, le=3600, description="Most time between checkpoints, s.")] = 300.0
     fetch_records: Annotated[int, Meta(ge=1, le=100_000, description="Records of one fetch, at most.")] = 20_000
     restore_timeout_s: Annotated[float, Meta(ge=1, le=3600, description="Deadline for reading a shard, s.")] = 120.0
-    session_timeout_s: Annotated[float, Meta(ge=1, le=300, description="Group session timeout, s.")] = 30.0
-    rebalance_timeout_s: Annotated[float, Meta(ge=1, le=600, description="Group rebalance timeout, s.")] = 60.0
+    session_timeout_s: Annotated[float, Meta(ge=1, le=300, description="Group session timeout, s.")] = 10.0
+    rebalance_timeout_s: Annotated[float, Meta(ge=1, le=600, description="Group rebalance timeout, s.")] = 10.0
 
     def topic(self, kind: str) -> str:
         """The name of a topic, e.g. `zhice.events`."""

@@ -52,7 +52,13 @@ def stopwatch() -> Iterator[Callable[[], float]]:
 def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on standard error; nothing is drawn when that is no terminal."""
     shown = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)
@@ -86,16 +92,18 @@ def print_rows(names: list[str], rows: list[tuple[Any, ...]], title: str | None 
 
 
 def as_text(value: Any) -> str:
-    """A value for people."""
+    """A value for people.
+
+    >>> as_text(12345.0), as_text(0.5), as_text(None), as_text(True)
+    ('12,345', '0.5', '–', 'yes')
+    """
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.4g}" if isinstance(value, float) and abs(value) < 1 else (
-        f"{value:,.2f}" if isinstance(value, float) else str(value)
-    )  # fmt: skip
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4g}"
+    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
 def to_json(value: Any) -> str:
@@ -120,7 +128,9 @@ def show_verification(report: VerifyReport, as_json: bool) -> None:
         return
     for mismatch in report.mismatches[:MISMATCHES_SHOWN]:
         entity = mismatch.customer_id if mismatch.entity_id is None else f"{mismatch.customer_id}/{mismatch.entity_id}"
-        click.echo(f"{mismatch.entity} {entity}: {mismatch.feature} is {mismatch.lake}, events give {mismatch.recomputed}")
+        click.echo(
+            f"{mismatch.entity} {entity}: {mismatch.feature} is {mismatch.lake}, events give {mismatch.recomputed}"
+        )
     if len(report.mismatches) > MISMATCHES_SHOWN:
         click.echo(f"… and {len(report.mismatches) - MISMATCHES_SHOWN:,} more; --json prints all")
     click.echo(
@@ -168,7 +178,9 @@ def show_profile(lake: str, customer: str, as_json: bool) -> None:
     with connect(lake) as connection:
         profiles = profiles_of(connection, customer)
     if not profiles:
-        raise NoCustomerError(f"the lake knows no customer {customer}; zhice sql 'SELECT customer_id FROM customers' lists them")
+        raise NoCustomerError(
+            f"the lake knows no customer {customer}; zhice sql 'SELECT customer_id FROM customers' lists them"
+        )
     if as_json:
         click.echo(to_json(profiles))
         return

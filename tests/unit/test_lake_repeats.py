@@ -1,0 +1,87 @@
+"""What else the lake must survive: repeats another writer of the partition, times beyond the calendar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from deltalake import DeltaTable
+
+from models.outputs import BatchOutput
+from sinks.lake import TABLES, connect
+from sinks.writer import Lake, LakeError
+from tests.small_logs import START, outputs, random_records, records, small_catalogue
+
+
+@pytest.fixture(scope="module")
+def made() -> list[BatchOutput]:
+    return outputs(small_catalogue(), random_records(5, 600))
+
+
+def _write(path: Path, made: list[BatchOutput]) -> Lake:
+    lake = Lake(path, small_catalogue())
+    for output in made:
+        lake.add(output)
+    lake.commit()
+    return lake
+
+
+def _rows(path: Path) -> dict[str, list[str]]:
+    with connect(path) as connection:
+        return {name: sorted(map(repr, connection.execute(f"FROM {name}").fetchall())) for name in TABLES}
+
+
+def test_a_replay_of_rows_that_still_wait_doubles_nothing(tmp_path: Path, made: list[BatchOutput]) -> None:
+    _write(tmp_path / "whole", made)
+    _write(tmp_path / "again", [*made[:3], *made])
+    assert _rows(tmp_path / "again") == _rows(tmp_path / "whole")
+
+
+def test_a_replay_may_be_cut_otherwise(tmp_path: Path, made: list[BatchOutput]) -> None:
+    _write(tmp_path / "whole", made)
+    _write(tmp_path / "cut", made[:3])
+    _write(tmp_path / "cut", outputs(small_catalogue(), random_records(5, 600), batch=77))
+    assert _rows(tmp_path / "cut") == _rows(tmp_path / "whole")
+
+
+def test_a_writer_that_lost_its_partition_doubles_nothing_and_goes_on(tmp_path: Path, made: list[BatchOutput]) -> None:
+    _write(tmp_path / "whole", made)
+    zombie, owner = Lake(tmp_path / "two", small_catalogue()), Lake(tmp_path / "two", small_catalogue())
+    for lake, some in [(zombie, made[:3]), (owner, made[:2])]:
+        for output in some:
+            lake.add(output)
+    owner.commit()
+    zombie.commit()  # overtaken: it adds only what the owner has not
+    for output in made[2:]:
+        owner.add(output)
+    owner.commit()
+    assert _rows(tmp_path / "two") == _rows(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("received_at", [2**63 - 1, -(2**63), 10**17])
+def test_a_time_beyond_the_calendar_stops_nobody(tmp_path: Path, received_at: int) -> None:
+    events = [{"event": "login", "at": START + at, "received_at": received_at} for at in range(2)]
+    _write(tmp_path, outputs(small_catalogue(), records(events)))
+    with connect(tmp_path) as connection:
+        found = connection.execute("SELECT DISTINCT year(received_at) FROM events").fetchall()
+    assert found in ([(9999,)], [(1,)])
+
+
+def test_days_are_of_one_time_zone(tmp_path: Path) -> None:
+    Lake(tmp_path, small_catalogue())
+    moved = msgspec.structs.replace(small_catalogue(), time_zone="Europe/Paris")
+    with pytest.raises(LakeError, match="days of Asia/Shanghai"):
+        Lake(tmp_path, moved)
+
+
+def test_compaction_keeps_rows_and_leaves_a_file_a_day(tmp_path: Path, made: list[BatchOutput]) -> None:
+    lake = Lake(tmp_path, small_catalogue())
+    for output in made:
+        lake.add(output)
+        lake.commit()
+    before = _rows(tmp_path)
+    lake.compact()
+    assert _rows(tmp_path) == before
+    table = DeltaTable(tmp_path / "events")
+    assert len(table.file_uris()) == len(table.partitions()) > 1
