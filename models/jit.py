@@ -32,6 +32,7 @@ CACHE: Final = os.path.join(
     f"kernels-{sources_digest()}",
 )
 numba.config.CACHE_DIR = CACHE  # type: ignore[attr-defined]
+OPTIONS: Final[dict[str, Any]] = {"nogil": True, "_nrt": False}
 
 
 def njit(function: Callable[..., Any]) -> Any:
@@ -40,9 +41,9 @@ def njit(function: Callable[..., Any]) -> Any:
     Kernels allocate nothing, so numba's reference counts are off: a call that hands on a plan of sixty arrays would
     count each of them up and down, which is fifty times the kernel's own work.
     """
-    return numba.njit(cache=True, nogil=True, _nrt=False)(function)
+    return numba.njit(**OPTIONS, cache=True)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a function into its callers, as one that returns a view of an array must be."""
-    return numba.njit(inline="always", nogil=True, _nrt=False)(function)
+    return numba.njit(**OPTIONS, inline="always")(function)

@@ -1,4 +1,4 @@
-"""From a stream of records in time order to the logs of partitions, with ticks: the same for a replay and a backtest."""
+"""From records in time order to the logs of partitions, with ticks: the same for a replay and a backtest."""
 
 from __future__ import annotations
 
