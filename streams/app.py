@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from models.layout import Layout
 from sinks.writer import Lake
 from streams.batches import BatchApp, BatchScheduler
+from streams.collector import set_collector
 from streams.settings import Settings
 from streams.worker import Worker
 
@@ -100,6 +101,7 @@ async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[W
 
     Then take the last snapshots and a checkpoint, and leave. Raises what the worker failed with.
     """
+    set_collector()
     worker = Worker(settings, layout, lake)
     app = create_app(settings)
     wire(app, worker)

@@ -13,6 +13,7 @@ from models.layout import Layout
 from models.shard import Shard
 from sinks.writer import Lake
 from streams.catalogues import read_catalogue
+from streams.collector import set_collector
 from streams.record_files import read_records
 from streams.routing import CHUNK_RECORDS, Router
 
@@ -68,6 +69,7 @@ def _collect(parts: list[multiprocessing.Process], counts: object, progress: Cal
 
 
 def _run_part(backtest: Backtest, part: int, processes: int, counts: object) -> None:
+    set_collector()
     try:
         catalogue = read_catalogue(backtest.catalogue)
         layout, lake = Layout.compile(catalogue), Lake(backtest.lake, catalogue)

@@ -34,6 +34,7 @@ def write_records(source: str, sql: str, target: Path) -> int:
     """
     with duckdb.connect() as connection:
         try:
+            connection.execute("SET TimeZone = 'UTC'")  # the same events on every machine
             connection.execute(f"CREATE VIEW source AS FROM {_quoted(source)}")
             connection.execute(f"CREATE TEMP TABLE wanted AS {sql}")
             _write(connection, target)

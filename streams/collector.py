@@ -1,0 +1,12 @@
+"""Python's garbage collector, set for a process that makes millions of small records and few cycles."""
+
+from __future__ import annotations
+
+import gc
+
+THRESHOLDS = (200_000, 50, 100)  # objects before a young collection, and how many of each before the next older one
+
+
+def set_collector() -> None:
+    """Collect less often: with Python's defaults a fifth of the worker's time goes into collections."""
+    gc.set_threshold(*THRESHOLDS)
