@@ -289,6 +289,20 @@ def profile(customer: str, lake: str, as_json: bool) -> None:
     show_profile(lake, customer, as_json)
 
 
+@main.command("compile")
+def compile_command() -> None:
+    """Compile the engine; `make` does it at set-up, an image when it is built.
+
+    Example: zhice compile
+    """
+    from streams.compiling import compile_kernels
+    from streams.show import stopwatch
+
+    with stopwatch() as seconds:
+        compile_kernels()
+    click.echo(f"the engine is compiled ({seconds():.1f} s)")
+
+
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
