@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -20,6 +22,7 @@ from streams.worker import Worker
 log = logging.getLogger(__name__)
 
 CHECKPOINT_POLL_S = 0.25
+FAUST_FOLDER = Path(tempfile.gettempdir()) / "zhice-faust"  # Faust makes it and keeps nothing there
 QUEUED_BATCHES = 8  # record batches that may wait between fetch and agent
 
 
@@ -29,6 +32,7 @@ def create_app(settings: Settings) -> BatchApp:
         settings.app,
         broker=[f"kafka://{address}" for address in settings.broker.split(",")],
         store="memory://",
+        datadir=FAUST_FOLDER,
         topic_partitions=settings.partitions,
         topic_allow_declare=False,
         topic_disable_leader=True,

@@ -93,9 +93,11 @@ def broker(port: int, apache: bool) -> None:
     from streams.broker import EmbeddedBroker
     from streams.kafka_broker import ApacheKafka
 
+    stops = {signal.SIGINT, signal.SIGTERM}
     with (ApacheKafka if apache else EmbeddedBroker)(port) as running:
         click.echo(f"{running.name} listens at {running.address}; Ctrl-C stops it")
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+        signal.sigwait(stops)
     click.echo("stopped")
 
 

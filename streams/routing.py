@@ -13,9 +13,9 @@ TICK_MS = 3_600_000  # of a replay: the clock of every partition moves at least 
 CHUNK_RECORDS = 5000  # of one partition that are handed on at once, at most
 
 
-def partition_of(key: bytes, partitions: int) -> int:
-    """The partition that Java, kafka-python and aiokafka clients choose."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+def partition_of(key: bytes | None, partitions: int) -> int:
+    """The partition that Java, kafka-python and aiokafka clients choose; 0 for no key, where they choose any."""
+    return 0 if key is None else int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 class Router:
@@ -24,7 +24,7 @@ class Router:
     def __init__(self, partitions: int, tick_ms: int = TICK_MS) -> None:
         self.partitions, self.tick_ms = partitions, tick_ms
         self.offsets = [0] * partitions
-        self._partition_of: dict[bytes, int] = {}
+        self._partition_of: dict[bytes | None, int] = {}
         self._next_tick: int | None = None
         self._latest = 0
 
