@@ -28,7 +28,8 @@ def serve(settings: Settings) -> None:
     ensure_topics(settings)
     layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
     click.echo(
-        f"{settings.app}: catalogue {catalogue.name} {catalogue.version}, broker {settings.broker}, lake {settings.lake}"
+        f"{settings.app}: catalogue {catalogue.name} {catalogue.version}, "
+        f"broker {settings.broker}, lake {settings.lake}"
     )
     worker = asyncio.run(app.run(settings, layout, lake, until_signal))
     click.echo(f"stopped after {worker.events:,} records; the next start goes on from here")
