@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 
 import rich_click as click
 
@@ -29,8 +30,9 @@ def serve(settings: Settings) -> None:
     layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
     click.echo(
         f"{settings.app}: catalogue {catalogue.name} {catalogue.version}, "
-        f"broker {settings.broker}, lake {settings.lake}"
+        f"broker {settings.broker}, lake {settings.lake}",
     )
+    sys.stdout.flush()
     worker = asyncio.run(app.run(settings, layout, lake, until_signal))
     click.echo(f"stopped after {worker.events:,} records; the next start goes on from here")
 
