@@ -92,12 +92,13 @@ class Lake:
         }
         file = self.path / ABOUT
         if file.exists():
-            known = json.loads(file.read_text(encoding="utf-8"))["time_zone"]
-            if known != self.catalogue.time_zone:
-                raise LakeError(
-                    f"the lake at {self.path} has days of {known}, the catalogue of {self.catalogue.time_zone}; "
-                    "take another folder for the lake"
-                )
+            known = json.loads(file.read_text(encoding="utf-8"))
+            for what in ("catalogue", "time_zone"):
+                if known[what] != about[what]:
+                    raise LakeError(
+                        f"the lake at {self.path} is of {what} {known[what]}, not {about[what]}; "
+                        "take another folder for the lake"
+                    )
         self.path.mkdir(parents=True, exist_ok=True)
         written = file.with_name(f".{ABOUT}.{os.getpid()}")  # several processes may open a lake at once
         written.write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")

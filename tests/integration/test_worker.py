@@ -3,10 +3,11 @@ a backtest."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
+import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.bad_rows import BadRow, Reason
-from models.events import MAX_EVENT_BYTES, MAX_ID_CHARS
+from models.events import MAX_EVENT_BYTES, MAX_ID_CHARS, TICK_HEADER, Record
 from models.layout import Layout
 from sinks.lake import TABLES, connect
 from sinks.verify import verify
@@ -27,21 +28,22 @@ from streams import backtest as backtests
 from streams.backtest import Backtest
 from streams.broker import EmbeddedBroker
 from streams.catalogues import read_catalogue
-from streams.outputs import Outputs
-from streams.replay import follow, produce
+from streams.replay import follow
 from streams.routing import Router
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
 from tests.integration.conftest import Broker
 from tests.integration.test_real_data import rows_of
-from tests.integration.worker_process import WorkerProcess, read_topic, settings_for
+from tests.integration.worker_process import WorkerProcess, read_topic, send, settings_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 SMALL = Path(__file__).parents[1] / "catalogues" / "small.toml"
 START = 1_767_225_600_000  # 2026-01-01T00:00Z
 BURST = 200
 STOP_S = 25.0
+PART = 20_000  # records that are sent at once
+OLD_TICK = Record(0, START, None, None, (TICK_HEADER,))  # its time has passed: it changes nothing
 
 Row = tuple[int, bytes | None, bytes | None]  # timestamp, key, value
 Bad = tuple[Reason, bytes | None, bytes | None]
@@ -184,22 +186,27 @@ def test_killed_twice_and_stopped(broker: Broker, topic_prefix: str, tmp_path: P
     """As if nothing had been: the lake is that of a backtest, each trigger of the topic is in it once."""
     path, lake = tmp_path / "bank.parquet", tmp_path / "lake"
     stats = write_file(SimulationSettings(events=60_000, customers=2_000, days=4, seed=3), path)
-    settings = settings_for(broker, topic_prefix, lake, partitions=2, checkpoint_s=0.5, fetch_records=1000)
+    settings = settings_for(
+        broker, topic_prefix, lake, partitions=2, fetch_records=1000, checkpoint_s=0.5, checkpoint_max_s=1.0
+    )
     ensure_topics(settings, keep_forever=True)
-    produce(settings, str(path))
+    logs = parts_of(path, settings.partitions)
 
-    for run, table in enumerate(("events", "triggers")):  # the first table of a commit, and one in its middle
-        commits = max(commits_of(lake, table), 1)  # the first makes the table
-        with WorkerProcess(settings, tmp_path / f"killed{run}.log") as worker:
-            worker.until(lambda table=table, commits=commits: commits_of(lake, table) > commits, 30)
-            worker.kill()
-        assert 0 < records_of(lake) < stats.records, "the kill was not in the middle"
-    for how in (signal.SIGTERM, signal.SIGINT):
-        with WorkerProcess(settings, tmp_path / f"{how.name}.log") as worker:
-            worker.until(lambda worker=worker: records_of(lake) == stats.records and is_working(worker), 60)
-            assert worker.stop(how, STOP_S) == 0, worker.log.read_text()
-            assert "the next start goes on from here" in worker.log.read_text()
-        send_tick(settings)
+    send(settings, next(logs))
+    with WorkerProcess(settings, tmp_path / "first.log") as worker:  # killed in its first checkpoint
+        worker.until(lambda: commits_of(lake, "events") > 1, 30)
+        worker.kill()
+    with WorkerProcess(settings, tmp_path / "second.log") as worker:  # killed in a later one: there is a state
+        worker.until(lambda: records_of(lake) == PART, 30)
+        before = commits_of(lake, "events")
+        send(settings, next(logs))
+        worker.until(lambda: commits_of(lake, "events") > before, 30)
+        worker.kill()
+    for some in logs:
+        send(settings, some)
+    assert restored(settings, tmp_path / "third.log", signal.SIGTERM, stats.records) > 0
+    send(settings, [[OLD_TICK]])
+    assert restored(settings, tmp_path / "fourth.log", signal.SIGINT, stats.records) > 0
 
     with connect(lake) as connection:
         places = 'SELECT count(*), count(DISTINCT ("partition", "offset")) FROM'
@@ -214,22 +221,23 @@ def test_killed_twice_and_stopped(broker: Broker, topic_prefix: str, tmp_path: P
     assert_same(lake, backtest(settings, path, tmp_path / "backtest"), [name for name in TABLES if name != "metrics"])
 
 
-def is_working(worker: WorkerProcess) -> bool:
-    """Whether the first batch has come."""
-    return "restored partition" in worker.log.read_text()
+def parts_of(path: Path, partitions: int) -> Iterator[list[list[Record]]]:
+    """The logs of a file, cut into parts of PART records."""
+    timestamps, keys, values = pq.read_table(path).select(["timestamp", "key", "value"]).columns
+    cuts = [slice(first, first + PART) for first in range(0, len(timestamps), PART)]
+    batches = ((timestamps[cut].to_numpy(), keys[cut].to_pylist(), values[cut].to_pylist()) for cut in cuts)
+    return Router(partitions).logs(batches)
 
 
-def send_tick(settings: Settings) -> None:
-    """A record that changes nothing, since its time has passed."""
-
-    async def send() -> None:
-        outputs = Outputs(settings)
-        await outputs.start()
-        await outputs.send_tick(0, 0)
-        await outputs.settled()
-        await outputs.stop()
-
-    asyncio.run(send())
+def restored(settings: Settings, log: Path, how: signal.Signals, records: int) -> int:
+    """Run a worker until the lake has all records and stop it well; returns how many customers it began with."""
+    with WorkerProcess(settings, log) as worker:
+        said = re.compile(r"restored partition 0: (\d+) customers")
+        worker.until(lambda: bool(said.search(log.read_text())) and records_of(Path(settings.lake)) == records, 60)
+        assert worker.stop(how, STOP_S) == 0, log.read_text()
+    assert "the next start goes on from here" in log.read_text()
+    (customers,) = said.findall(log.read_text())
+    return int(customers)
 
 
 def commits_of(lake: Path, table: str) -> int:

@@ -68,11 +68,17 @@ def test_a_time_beyond_the_calendar_stops_nobody(tmp_path: Path, received_at: in
     assert found in ([(9999,)], [(1,)])
 
 
-def test_days_are_of_one_time_zone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"time_zone": "Europe/Paris"}, "is of time_zone Asia/Shanghai, not Europe/Paris; take another folder"),
+        ({"name": "other"}, "is of catalogue small, not other; take another folder"),
+    ],
+)
+def test_a_lake_is_of_one_catalogue_and_time_zone(tmp_path: Path, change: dict[str, str], message: str) -> None:
     Lake(tmp_path, small_catalogue())
-    moved = msgspec.structs.replace(small_catalogue(), time_zone="Europe/Paris")
-    with pytest.raises(LakeError, match="days of Asia/Shanghai"):
-        Lake(tmp_path, moved)
+    with pytest.raises(LakeError, match=message):
+        Lake(tmp_path, msgspec.structs.replace(small_catalogue(), **change))
 
 
 def test_compaction_keeps_rows_and_leaves_a_file_a_day(tmp_path: Path, made: list[BatchOutput]) -> None:
