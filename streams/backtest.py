@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,7 @@ def _collect(parts: list[multiprocessing.Process], counts: object, progress: Cal
 
 
 def _run_part(backtest: Backtest, part: int, processes: int, counts: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     set_collector()
     try:
         catalogue = read_catalogue(backtest.catalogue)

@@ -18,6 +18,7 @@ from streams import settings as worker_settings
 from streams.show import echo_error
 
 CATALOGUE = click.option("--catalogue", default="", metavar="PATH", help="Folder or file; absent: retail_bank.")
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 LAKE = click.option("--lake", default=".zhice/lake", show_default=True, metavar="DIR", help="Folder of the lake.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -35,6 +36,9 @@ class Zhice(click.RichGroup):
             ctx.exit(1)
         except BrokenPipeError:
             ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("zhice: stopped", err=True)
+            ctx.exit(INTERRUPTED)
 
 
 @click.group(cls=Zhice, context_settings={"help_option_names": ["-h", "--help"]})

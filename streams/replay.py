@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +99,7 @@ def _records(output: BatchOutput) -> int:
 
 
 def _produce_for(settings: Settings, path: str, ends: multiprocessing.SimpleQueue[list[int] | str]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     try:
         ends.put(produce(settings, path))
     except Exception as error:

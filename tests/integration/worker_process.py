@@ -96,8 +96,9 @@ async def _send(settings: Settings, logs: list[list[Record]]) -> None:
     try:
         for number, log in enumerate(logs):
             for _, timestamp, key, value, headers in log:
+                body = b"" if key is None and value is None else value  # a tick: aiokafka wants one of them
                 await producer.send(
-                    settings.topic("events"), value, key, number, timestamp_ms=timestamp, headers=list(headers)
+                    settings.topic("events"), body, key, number, timestamp_ms=timestamp, headers=list(headers)
                 )
         await producer.flush()
     finally:
