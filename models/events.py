@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Ty
 
 from msgspec import Meta, Raw, Struct
 
+from models.catalogue_names import concerned_events
+
 if TYPE_CHECKING:
     from models.catalogue import Catalogue
 
@@ -97,7 +99,7 @@ class EventLayout:
         """The layout of a checked catalogue."""
         events: dict[str, Mapping[str, Any]] = {event.name: event.properties for event in catalogue.events}
         keys = {journey.entity: journey.key for journey in catalogue.journeys if journey.key is not None}
-        keyed = [(entity, key, concerned_types(catalogue, entity)) for entity, key in keys.items()]
+        keyed = [(entity, key, concerned_events(catalogue, entity)) for entity, key in keys.items()]
         return event_layout(catalogue.channels, catalogue.time_zone, events, keyed)
 
 
@@ -125,18 +127,6 @@ def event_layout(
         time_zone=time_zone,
         keyed=tuple(Keyed(entity, key, frozenset(number[name] for name in on)) for entity, key, on in keyed),
     )
-
-
-def concerned_types(catalogue: Catalogue, entity: str) -> set[str]:
-    """The event types that concern a keyed entity: see docs/semantics.md."""
-    types: set[str] = set()
-    for journey in catalogue.journeys:
-        if journey.entity == entity:
-            types.update(*(transition.on for transition in journey.transition))
-            types.update(*(timeout.restarted_by for timeout in journey.timeout))
-    types.update(*(feature.on for feature in catalogue.features if feature.entity == entity))
-    types.update(*(rule.listens.event or () for rule in catalogue.rules if rule.entity == entity))
-    return types
 
 
 def is_tick(record: Record) -> bool:
