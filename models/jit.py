@@ -14,7 +14,19 @@ from typing import Any, Final
 
 import numba
 
-KERNELS: Final = ("engine", "features", "jit", "journeys", "pages", "plan", "programs", "rules", "timers")
+KERNELS: Final = (
+    "engine",
+    "features",
+    "hashing",
+    "jit",
+    "journeys",
+    "pages",
+    "plan",
+    "programs",
+    "rules",
+    "texts",
+    "timers",
+)
 
 
 def sources_digest() -> str:

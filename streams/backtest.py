@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.decoding import Decoder
-from models.events import Record
+from models.records import Record
 from models.layout import Layout
 from models.shard import Shard
 from sinks.writer import Lake

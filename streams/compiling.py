@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.decoding import Decoder
-from models.events import Record
+from models.records import Record
 from models.layout import Layout
 from models.shard import Shard
 from streams.catalogues import read_catalogue

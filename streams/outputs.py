@@ -10,7 +10,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from models.decisions import Transition
-from models.events import TICK_HEADER
+from models.records import TICK_HEADER
 from models.gates import trigger_of
 from models.outputs import BatchOutput
 from streams.settings import Settings

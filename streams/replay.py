@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from models.events import Record
+from models.records import Record
 from models.layout import Layout
 from models.outputs import BatchOutput
 from sinks.writer import Lake

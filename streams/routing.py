@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from aiokafka.partitioner import murmur2
 
-from models.events import TICK_HEADER, Record
+from models.records import TICK_HEADER, Record
 from streams.record_files import SimBatch
 
 TICK_MS = 3_600_000  # of a replay: the clock of every partition moves at least once an hour of the log

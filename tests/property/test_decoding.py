@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from models.bad_rows import MAX_DEPTH
 from models.columns import BAD, TICK, UNKNOWN
 from models.decoding import Decoder
-from models.events import Record, event_layout
+from models.events import event_layout
+from models.records import Record
 from models.zones import local_ms, zone_offsets_ms
 
 NOW = 1_700_000_000_000

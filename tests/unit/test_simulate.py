@@ -19,7 +19,7 @@ import pytest
 from models.catalogue import Catalogue, load
 from models.decisions import Decision, Transition
 from models.decoding import Decoder
-from models.events import Record
+from models.records import Record
 from models.layout import Layout
 from models.shard import Shard
 from streams.bank import DAY_MS
