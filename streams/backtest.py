@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.decoding import Decoder
-from models.records import Record
 from models.layout import Layout
+from models.records import Record
 from models.shard import Shard
 from sinks.writer import Lake
 from streams.catalogues import read_catalogue

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from models.decoding import Decoder
-from models.records import Record
 from models.layout import Layout
+from models.records import Record
 from models.shard import Shard
 from streams.catalogues import read_catalogue
 from streams.simulate import SimulationSettings, records

@@ -10,9 +10,9 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from models.decisions import Transition
-from models.records import TICK_HEADER
 from models.gates import trigger_of
 from models.outputs import BatchOutput
+from models.records import TICK_HEADER
 from streams.settings import Settings
 
 Item = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, value, headers

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from models.records import Record
 from models.layout import Layout
 from models.outputs import BatchOutput
+from models.records import Record
 from sinks.writer import Lake
 from streams import app
 from streams.record_files import read_records

@@ -19,8 +19,8 @@ import pytest
 from models.catalogue import Catalogue, load
 from models.decisions import Decision, Transition
 from models.decoding import Decoder
-from models.records import Record
 from models.layout import Layout
+from models.records import Record
 from models.shard import Shard
 from streams.bank import DAY_MS
 from streams.record_files import read_records
