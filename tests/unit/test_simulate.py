@@ -20,7 +20,7 @@ from models.catalogue import Catalogue, load
 from models.decisions import Decision, Transition
 from models.decoding import Decoder
 from models.layout import Layout
-from models.records import Record
+from models.records import Record, Records
 from models.shard import Shard
 from streams.bank import DAY_MS
 from streams.record_files import read_records
@@ -147,7 +147,7 @@ def test_every_broken_record_is_a_bad_row_and_nothing_else_is(catalogue: Catalog
     simulated = flat(replace(SMALL, broken=0.1))
     decoder = Decoder(Layout.compile(catalogue).event_layout)
     batch = [Record(offset, *record) for offset, record in enumerate(simulated)]
-    columns = decoder.columns("zhice.events", 0, batch)
+    columns = decoder.columns("zhice.events", 0, Records.of(batch))
     assert len(columns.bad_rows) == 500
     assert len({bad.reason for bad in columns.bad_rows}) >= 9
 
@@ -243,8 +243,8 @@ def outcome(bank: list[SimRecord], catalogue: Catalogue) -> tuple[list[Transitio
     decisions: list[Decision] = []
     for first in range(0, len(bank), 10_000):
         batch = [Record(first + n, *record) for n, record in enumerate(bank[first : first + 10_000])]
-        out = shard.process(decoder.columns("zhice.events", 0, batch))
-        transitions += out.transitions
+        out = shard.process(decoder.columns("zhice.events", 0, Records.of(batch)))
+        transitions += out.transitions.structs(catalogue, out.columns)
         decisions += out.decisions
     return transitions, decisions
 
