@@ -15,6 +15,8 @@ from typing import Any, Final
 import numba
 
 KERNELS: Final = (
+    "decode_kernel",
+    "decode_plan",
     "engine",
     "features",
     "hashing",
