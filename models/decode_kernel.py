@@ -196,11 +196,10 @@ def _after_field(plan, data, at, end, guesses, field, out, row):
     if field >= _CONTEXT:
         if c != OPEN_OBJECT:
             return FAIL
-        after = (
-            _after_properties(plan, data, at, end, guesses, out, row)
-            if field == _PROPERTIES
-            else after_value(data, at, end)
-        )
+        if field == _PROPERTIES:
+            after = _after_properties(plan, data, at, end, guesses, out, row)
+        else:
+            after = after_value(data, at, end)
         out.start[field, row], out.size[field, row] = at, after - at
         return after
     return _after_text(plan, data, at, end, field, out, row)
