@@ -28,7 +28,7 @@ from models.decode_plan import (
 from models.events import MAX_AHEAD_MS, MAX_EVENT_BYTES, MAX_ID_CHARS, MIN_EVENT_TIME_MS
 from models.features import zone_offset
 from models.hashing import xxh64
-from models.jit import njit
+from models.jit import kernel, part
 from models.json_scan import (
     COLON,
     FAIL,
@@ -68,7 +68,7 @@ _NO_FIELD: Final = -1
 _NOWHERE: Final = -1
 
 
-@njit
+@kernel
 def read_events(plan, records, guesses, out):
     """Reads what it is sure of into `out`.
 
@@ -82,14 +82,14 @@ def read_events(plan, records, guesses, out):
             _forget(out, row)
 
 
-@njit
+@kernel
 def finish_rows(plan, data, rows, out):
     """`_finish` for rows that were read the slow way."""
     for row in rows:
         _finish(plan, data, out, row)
 
 
-@njit
+@part
 def _forget(out, row):
     out.event_type[row] = SLOW
     out.event_time[row] = 0
@@ -100,7 +100,7 @@ def _forget(out, row):
     out.properties[row, :] = np.nan
 
 
-@njit
+@part
 def _finish(plan, data, out, row):
     """What follows from an event's fields: hashes, and the columns of its time."""
     out.id_hash[row] = xxh64(data, out.start[_EVENT_ID, row], out.size[_EVENT_ID, row])
@@ -112,7 +112,7 @@ def _finish(plan, data, out, row):
     out.properties[row, 3] = (local // DAY_MS + 3) % 7 + 1  # day 0 was a Thursday
 
 
-@njit
+@part
 def _read_event(plan, records, guesses, out, row):
     """Whether the record was read: a valid event, and nothing in it is unusual."""
     data, start, size = records.data, records.value_start[row], records.value_size[row]
@@ -128,7 +128,7 @@ def _read_event(plan, records, guesses, out, row):
     return True
 
 
-@njit
+@part
 def _read_envelope(plan, data, start, end, guesses, out, row):
     """Reads all fields; properties that come before their event type are read when it is known."""
     seen, later = 0, _NOWHERE
@@ -154,7 +154,7 @@ def _read_envelope(plan, data, start, end, guesses, out, row):
     return later == _NOWHERE or _after_properties(plan, data, later, end, guesses, out, row) != FAIL
 
 
-@njit
+@part
 def _word(plan, guesses, names, last, group, data, at, end):
     """(word, position of its value) of a field's name; a guess spares the look-up where it is right."""
     words, at = plan.words, after_space(data, at, end)
@@ -178,7 +178,7 @@ def _word(plan, guesses, names, last, group, data, at, end):
     return word, at
 
 
-@njit
+@part
 def _after_field(plan, data, at, end, guesses, field, out, row):
     """Behind the value of a field of the envelope, which is kept."""
     if field == _NO_FIELD:
@@ -205,7 +205,7 @@ def _after_field(plan, data, at, end, guesses, field, out, row):
     return _after_text(plan, data, at, end, field, out, row)
 
 
-@njit
+@part
 def _after_text(plan, data, at, end, field, out, row):
     """Behind the value of a field of the envelope that is a text."""
     start, size, at = plain_text(data, at, end)
@@ -220,20 +220,20 @@ def _after_text(plan, data, at, end, field, out, row):
     return at
 
 
-@njit
+@part
 def _is_id(size):
     """Whether an id has a valid length; one of more bytes may, counted in characters."""
     return 1 <= size <= MAX_ID_CHARS
 
 
-@njit
+@part
 def _code(plan, column, data, start, size):
     """The number of a text among a column's values."""
     word = find(plan.words, column, data, start, size)
     return OTHER if word == NO_WORD else np.float64(plan.words.number[word])
 
 
-@njit
+@part
 def _after_properties(plan, data, at, end, guesses, out, row):
     """Behind the properties; those that the event type declares are kept."""
     event_type, last = out.event_type[row], guesses.shape[1] - 1
@@ -256,7 +256,7 @@ def _after_properties(plan, data, at, end, guesses, out, row):
     return at
 
 
-@njit
+@part
 def _after_property(plan, data, at, end, event_type, column, out, row):
     """Behind the value of a declared property; of equal names the last one counts."""
     kind, c = plan.kind[column], byte(data, at, end)
@@ -283,14 +283,14 @@ def _after_property(plan, data, at, end, event_type, column, out, row):
     return at
 
 
-@njit
+@part
 def _after_boolean(data, at, end, c):
     if c == LOWER_T:
         return after_true(data, at, end)
     return after_false(data, at, end) if c == LOWER_F else FAIL
 
 
-@njit
+@part
 def _after_key(plan, data, at, end, event_type, column, out, row):
     """Behind the value of a property that names instances of a keyed entity, or null."""
     start, size, value = at, NULL, np.nan
