@@ -23,6 +23,7 @@ KERNELS: Final = (
     "pages",
     "plan",
     "programs",
+    "routing",
     "rules",
     "texts",
     "timers",
