@@ -21,7 +21,7 @@ def after(timestamp, tick_ms):
 def place(records, next_tick, tick_ms, numbers, counts):
     """The partition of each record, and how many rows each partition gets.
 
-    numbers: int64[n], filled; counts: int64[partitions], added to. No key: partition 0, where Kafka's clients choose any.
+    numbers: int64[n], filled; counts: int64[partitions], added to. A record without a key goes to partition 0.
     """
     ticks = 0
     for i in range(len(numbers)):

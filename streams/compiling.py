@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models.decoding import Decoder
 from models.layout import Layout
-from models.records import Record
+from models.records import Record, Records
 from models.shard import Shard
 from streams.catalogues import read_catalogue
 from streams.simulate import SimulationSettings, records
@@ -21,6 +21,6 @@ def compile_kernels() -> int:
             Record(shard.next_offset + n, *one)
             for n, one in enumerate(zip(timestamps.tolist(), keys, values, strict=True))
         ]
-        shard.process(decoder.columns(TOPIC, 0, log))
+        shard.process(decoder.columns(TOPIC, 0, Records.of(log)))
     shard.finish()
     return Shard.restore(layout, TOPIC, 0, shard.dump()).next_offset
