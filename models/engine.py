@@ -26,11 +26,13 @@ from models.plan import (
     NO_CLOCK,
     PENDING,
     QUEUED,
+    SNAPSHOTS,
     TRANSITIONS,
+    SnapshotColumn,
     Status,
 )
 from models.rules import add_considered, consider, fill, holds, value_of
-from models.timers import cells_of, next_deadline, queue, ref_of
+from models.timers import cells_of, kind_of, next_deadline, queue, ref_of, row_of
 
 
 class Pause(IntEnum):
@@ -38,18 +40,23 @@ class Pause(IntEnum):
 
     DONE = 0
     OUT_FULL = 1
-    SNAPSHOT = 2
+    SNAPSHOTS_FULL = 2
     HEAP_FULL = 3
 
 
 _DONE: Final = int(Pause.DONE)
 _OUT_FULL: Final = int(Pause.OUT_FULL)
-_SNAPSHOT: Final = int(Pause.SNAPSHOT)
+_SNAPSHOTS_FULL: Final = int(Pause.SNAPSHOTS_FULL)
 _HEAP_FULL: Final = int(Pause.HEAP_FULL)
 _APPLIED: Final = int(Status.APPLIED)
 _DUPLICATE: Final = int(Status.DUPLICATE)
 _UNKNOWN: Final = int(Status.UNKNOWN)
 _NOT_AN_EVENT: Final = int(Status.NOT_AN_EVENT)
+_AS_OF: Final = int(SnapshotColumn.AS_OF)
+_RECORD: Final = int(SnapshotColumn.RECORD)
+_ENTITY: Final = int(SnapshotColumn.ENTITY)
+_ROW: Final = int(SnapshotColumn.ROW)
+_VALUES: Final = int(SnapshotColumn.VALUES)
 
 
 @njit
@@ -58,6 +65,36 @@ def no_room(plan, out):
     transitions = len(out.transitions) - out.counts[TRANSITIONS]
     candidates = len(out.candidates) - out.counts[CANDIDATES]
     return transitions < 2 * len(plan.journey_entity) + 1 or candidates < len(plan.rule_when)
+
+
+@njit
+def read_row(plan, state, kind, row, entity, values, first, out):
+    """Fill `values` from `first` on with the features, tags and stages of a row."""
+    predicate = plan.profile_predicate[entity]
+    own = cells_of(state, kind, row)
+    customer = state.customers[state.owner[row]] if kind else own
+    if plan.program_bounds[predicate] == plan.program_bounds[predicate + 1]:
+        fill(plan, predicate, customer, own, out.registers[:0], np.nan, out.registers)
+    else:
+        value_of(plan, predicate, customer, own, out.registers[:0], np.nan, out)
+    bound = plan.profile_bounds[entity]
+    for k in range(plan.profile_bounds[entity + 1] - bound):
+        values[first + k] = out.registers[plan.profile_registers[bound + k]]
+
+
+@njit
+def take_snapshots(plan, state, out, record, as_of):
+    """Put the rows that changed since the last snapshot into the buffer, which has room; none is pending afterwards."""
+    for k in range(state.numbers[PENDING]):
+        kind, row = kind_of(state.pending[k]), row_of(state.pending[k])
+        entity = state.entity[row] if kind else 0
+        snapshot = out.snapshots[out.counts[SNAPSHOTS]]
+        out.counts[SNAPSHOTS] += 1
+        snapshot[_AS_OF], snapshot[_RECORD], snapshot[_ENTITY], snapshot[_ROW] = as_of, record, entity, row
+        read_row(plan, state, kind, row, entity, snapshot, _VALUES, out)
+        cells_of(state, kind, row)[CHANGED] = 0.0
+        touch(state, kind, row)  # its page must say so, too
+    state.numbers[PENDING] = 0
 
 
 @njit
@@ -70,8 +107,12 @@ def advance(plan, state, out, record, timestamp):
     while True:
         due, boundary = next_deadline(plan, state), state.numbers[BOUNDARY]
         if boundary <= clock and boundary <= due:
+            if state.numbers[PENDING] > len(out.snapshots) - out.counts[SNAPSHOTS]:
+                return _SNAPSHOTS_FULL
             if state.numbers[PENDING] > 0:
-                return _SNAPSHOT
+                take_snapshots(plan, state, out, record, boundary)
+                state.numbers[BOUNDARY] = boundary + HOUR_MS
+                continue
             state.numbers[BOUNDARY] = int(min(due, clock)) // HOUR_MS * HOUR_MS + HOUR_MS
         elif due <= clock:
             if no_room(plan, out):
@@ -183,26 +224,10 @@ def run(plan, state, batch, out, first):
 
 
 @njit
-def read_rows(plan, state, kind, rows, entity, names, values, out):
-    """Fill values[row, k] with what register names[k] of the entity's profile program holds for each row."""
-    predicate = plan.profile_predicate[entity]
+def read_rows(plan, state, kind, rows, entity, values, out):
+    """Fill values[row, k] with the k-th feature, tag or stage of each row of one entity."""
     for k in range(len(rows)):
-        own = cells_of(state, kind, rows[k])
-        customer = state.customers[state.owner[rows[k]]] if kind else own
-        if plan.program_bounds[predicate] == plan.program_bounds[predicate + 1]:
-            fill(plan, predicate, customer, own, out.registers[:0], np.nan, out.registers)
-        else:
-            value_of(plan, predicate, customer, own, out.registers[:0], np.nan, out)
-        for n in range(len(names)):
-            values[k, n] = out.registers[names[n]]
-
-
-@njit
-def clear_changed(state, kind, rows):
-    """Note that the rows are in a snapshot; their pages must say so, too."""
-    for k in range(len(rows)):
-        cells_of(state, kind, rows[k])[CHANGED] = 0.0
-        touch(state, kind, rows[k])
+        read_row(plan, state, kind, rows[k], entity, values[k], 0, out)
 
 
 @njit

@@ -20,6 +20,7 @@ KERNELS: Final = (
     "hashing",
     "jit",
     "journeys",
+    "names",
     "pages",
     "plan",
     "programs",

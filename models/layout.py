@@ -33,7 +33,6 @@ class Entity:
     tags: list[str]
     journeys: list[str]
     cells: int = ROW_CELLS
-    registers: NDArray[np.int64] | None = None  # of features, tags and stages, in this order
 
     @property
     def profile_names(self) -> list[str]:
@@ -313,13 +312,19 @@ class Layout:
         self._arrays["event_rule_bounds"], self._arrays["event_rules"] = csr(by_event)
 
     def _compile_profiles(self) -> None:
-        numbers = []
+        numbers, shown = [], []
         for entity in self.entities:
             types = catalogue_names.predicate_names(self.catalogue, entity.name, None, ())
             number, registers = self._predicates.add_profile(entity.profile_names, self._columns(types))
-            entity.registers = np.array([registers[name] for name in entity.profile_names], np.int64)
+            shown.append([registers[name] for name in entity.profile_names])
             numbers.append(number)
         self._arrays["profile_predicate"] = np.array(numbers, np.int32)
+        self._arrays["profile_bounds"], self._arrays["profile_registers"] = csr(shown)
+
+    @property
+    def profile_values(self) -> int:
+        """The most values that a profile has."""
+        return max(len(entity.profile_names) for entity in self.entities)
 
     @property
     def amount_column(self) -> int | None:

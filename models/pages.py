@@ -7,19 +7,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.jit import njit
+from models.texts import Texts, starts_of
 
 PAGE_FORMAT = 1
 
 
 class Page(msgspec.Struct, frozen=True, array_like=True):
-    """Rows first … first + len(names) - 1 of a matrix. `bits`: a bit a cell, set where `values` holds it."""
+    """Rows of a matrix, one behind the other. `bits`: a bit a cell, set where `values` holds it.
+
+    names, sizes (int32[rows]): what each row is about, a customer's id or an instance's key; groups: int64[rows], whose
+    (`names.group_of`), empty for customers; ids: int64[rows, DEDUP_IDS + 1], empty for instances.
+    """
 
     format: int
-    names: list[list[str]]  # what each row is about: [customer] or [entity, customer, key]
     width: int  # cells of a row
+    names: bytes
+    sizes: bytes
+    groups: bytes
     bits: bytes
     values: bytes
-    ids: bytes  # int64, the event ids of customers
+    ids: bytes
+
+    @property
+    def texts(self) -> Texts:
+        sizes = np.frombuffer(self.sizes, np.int32).astype(np.int64)
+        return Texts(np.frombuffer(self.names, np.uint8), starts_of(sizes), sizes)
 
 
 class PageError(ValueError):
@@ -52,12 +64,21 @@ def _unpack(rows, bits, values):
             cell += 1
 
 
-def pack(names: list[list[str]], rows: NDArray[np.float64], templates: NDArray[np.float64], ids: bytes) -> bytes:
+def pack(names: Texts, groups: bytes, rows: NDArray[np.float64], templates: NDArray[np.float64], ids: bytes) -> bytes:
     """One page. rows, templates: float64[n, cells], C-contiguous."""
     bits = np.zeros((rows.size + 7) // 8, np.uint8)
     values = np.empty(rows.size, np.int64)
     count = _pack(rows.view(np.int64), templates.view(np.int64), bits, values)
-    page = Page(PAGE_FORMAT, names, rows.shape[1], bits.tobytes(), values[:count].tobytes(), ids)
+    page = Page(
+        format=PAGE_FORMAT,
+        width=rows.shape[1],
+        names=names.packed()[0].tobytes(),
+        sizes=names.size.astype(np.int32).tobytes(),
+        groups=groups,
+        bits=bits.tobytes(),
+        values=values[:count].tobytes(),
+        ids=ids,
+    )
     return msgspec.msgpack.encode(page)
 
 

@@ -67,7 +67,7 @@ class Records(NamedTuple):
         )
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]
         """How many records there are (len() is that of a tuple)."""
         return len(self.offset)
 
@@ -81,7 +81,7 @@ class Records(NamedTuple):
 
     def take(self, which: NDArray[np.int64] | slice) -> Records:
         """Some of the records, in the same buffer."""
-        return Records(self.data, *(column[which] for column in self[1:]))
+        return Records(self.data, *(column[which] for column in self[1:]))  # type: ignore[arg-type]
 
     def record(self, number: int) -> Record:
         """One record; of headers only the one that makes a tick is known."""

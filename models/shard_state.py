@@ -66,16 +66,17 @@ def _order(key: bytes) -> tuple[int, int]:
 
 
 def _page(shard: Shard, kind: int, page: int) -> bytes:
-    rows = shard.rows
-    first = page * PAGE_ROWS
-    if kind == 0:
-        names = [[customer] for customer in rows.customer_ids[first : first + PAGE_ROWS]]
-        ids = rows.state.ids[first : first + len(names)].tobytes()
-    else:
-        names = [list(name) for name in rows.instance_names[first : first + PAGE_ROWS]]
-        ids = b""
+    rows, first = shard.rows, page * PAGE_ROWS
+    names = rows.instances if kind else rows.customers
+    end = min(first + PAGE_ROWS, names.count)
     matrix = rows.state.instances if kind else rows.state.customers
-    return pages.pack(names, matrix[first : first + len(names)], rows.templates(kind == 1, first, len(names)), ids)
+    return pages.pack(
+        names.texts(slice(first, end)),
+        names.group[first:end].tobytes() if kind else b"",
+        matrix[first:end],
+        np.ascontiguousarray(rows.templates_of(kind == 1, first, end)),
+        b"" if kind else rows.state.ids[first:end].tobytes(),
+    )
 
 
 def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
@@ -106,27 +107,22 @@ def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
 
 def _load(shard: Shard, kind: int, number: int, page: pages.Page) -> None:
     """Pages come in order, customers first, so that rows get the numbers that they had."""
-    rows, first = shard.rows, number * PAGE_ROWS
-    for name in page.names:
-        if kind == 0:
-            rows.customer(name[0])
-        else:
-            entity, customer, key = name
-            rows.instance(rows.layout.entity_number[entity], rows.customers[customer], key)
+    rows, names = shard.rows, page.texts
+    groups = np.frombuffer(page.groups, np.int64) if kind else np.zeros(names.count, np.int64)
+    rows.add(kind == 1, names, groups)
+    first, end = number * PAGE_ROWS, number * PAGE_ROWS + names.count
     matrix = rows.state.instances if kind else rows.state.customers
-    pages.unpack(page, matrix[first : first + len(page.names)])
+    pages.unpack(page, matrix[first:end])
     if kind == 0:
-        ids = np.frombuffer(page.ids, np.int64).reshape(-1, DEDUP_IDS + 1)
-        rows.state.ids[first : first + len(page.names)] = ids
+        rows.state.ids[first:end] = np.frombuffer(page.ids, np.int64).reshape(-1, DEDUP_IDS + 1)
 
 
 def _resume(shard: Shard, numbers: list[int]) -> None:
     """Rebuild the heap and the list of rows that wait for a snapshot."""
     rows, plan = shard.rows, shard.layout.plan
-    entities = (len(rows.customer_ids) + len(rows.instance_names)) * max(1, len(plan.journey_entity))
-    rows.grow_heap(entities)
+    customers, instances = rows.customers.count, rows.instances.count
+    rows.grow_heap((customers + instances) * max(1, len(plan.journey_entity)))
     rows.state.numbers[:] = numbers
     rows.state.numbers[HEAP] = rows.state.numbers[PENDING] = 0
-    customers = np.zeros(len(rows.customer_ids), np.int32)
-    engine.requeue(plan, rows.state, 0, len(customers), customers)
-    engine.requeue(plan, rows.state, 1, len(rows.instance_names), rows.instance_entity)
+    engine.requeue(plan, rows.state, 0, customers, np.zeros(customers, np.int32))
+    engine.requeue(plan, rows.state, 1, instances, rows.state.entity)

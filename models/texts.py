@@ -39,7 +39,7 @@ class Texts(NamedTuple):
         return cls(data, starts_of(size), size)
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]
         """How many texts there are (len() is that of a tuple)."""
         return len(self.size)
 

@@ -84,7 +84,7 @@ async def restore(settings: Settings, layout: Layout, events_topic: str, partiti
     log.info(
         "restored partition %d: %d customers, next offset %d",
         partition,
-        len(shard.rows.customer_ids),
+        shard.rows.customers.count,
         shard.next_offset,
     )
     return shard

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from models.catalogue import Catalogue
 from models.decisions import Transition
 from models.gates import trigger_of
 from models.outputs import BatchOutput
@@ -22,8 +23,8 @@ _encode = msgspec.json.Encoder().encode
 class Outputs:
     """Sends what a batch put out; `settled` waits until the broker has acknowledged all of it."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self.settings, self.catalogue = settings, catalogue
         self.producer = AIOKafkaProducer(
             bootstrap_servers=settings.broker,
             enable_idempotence=settings.idempotence,
@@ -45,7 +46,8 @@ class Outputs:
         partition, clock = output.partition, output.clock
         topic = self.settings.topic
         triggers = [trigger_of(decision) for decision in output.decisions if decision.acted]
-        await self.send(topic("transitions"), partition, clock, map(_transition, output.transitions))
+        transitions = output.transitions.structs(self.catalogue, output.columns)
+        await self.send(topic("transitions"), partition, clock, map(_transition, transitions))
         await self.send(
             topic("decisions"), partition, clock, ((d.customer_id.encode(), _encode(d), []) for d in output.decisions)
         )

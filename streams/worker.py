@@ -13,6 +13,7 @@ import msgspec
 from models.decoding import Decoder
 from models.layout import Layout
 from models.outputs import BatchOutput
+from models.records import Records
 from models.shard import Shard
 from sinks.writer import Lake
 from streams import checkpoints
@@ -29,7 +30,7 @@ class Worker:
 
     def __init__(self, settings: Settings, layout: Layout, lake: Lake) -> None:
         self.settings, self.layout, self.lake = settings, layout, lake
-        self.outputs = Outputs(settings)
+        self.outputs = Outputs(settings, layout.catalogue)
         self.decoder = Decoder(layout.event_layout)
         self.shards: dict[int, Shard] = {}
         self.events = 0
@@ -47,8 +48,8 @@ class Worker:
         partition, generation = batch.message.partition, self._generation
         async with self._stepping:
             shard = self.shards.get(partition) or await self._restore(batch.message.topic, partition)
-            records = [record for record in batch.value if record.offset >= shard.next_offset]
-            if records:
+            records = Records.of(record for record in batch.value if record.offset >= shard.next_offset)
+            if records.count:
                 await self.put_out(shard.process(self.decoder.columns(shard.topic, partition, records)))
             if generation == self._generation:
                 self._unacked.setdefault(partition, []).append(batch)

@@ -249,7 +249,7 @@ def outcome(bank: list[SimRecord], catalogue: Catalogue) -> tuple[list[Transitio
     for first in range(0, len(bank), 10_000):
         batch = [Record(first + n, *record) for n, record in enumerate(bank[first : first + 10_000])]
         out = shard.process(decoder.columns("zhice.events", 0, Records.of(batch)))
-        transitions += out.transitions
+        transitions += out.transitions.structs(catalogue, out.columns)
         decisions += out.decisions
     return transitions, decisions
 
