@@ -20,6 +20,8 @@ KERNELS: Final = (
     "hashing",
     "jit",
     "journeys",
+    "json_scan",
+    "line_kernel",
     "names",
     "pages",
     "plan",
