@@ -26,6 +26,7 @@ KERNELS: Final = (
     "pages",
     "plan",
     "programs",
+    "record_batches",
     "routing",
     "rules",
     "texts",

@@ -51,9 +51,7 @@ async def _produce(settings: Settings, path: Path) -> list[int]:
     return [int(offset) for offset in router.offsets]
 
 
-async def _send(
-    producer: AIOKafkaProducer, topic: str, partition: int, log: Records
-) -> list[asyncio.Future[object]]:
+async def _send(producer: AIOKafkaProducer, topic: str, partition: int, log: Records) -> list[asyncio.Future[object]]:
     sent, builder = [], producer.create_batch()
     for _, timestamp, key, value, headers in map(log.record, range(log.count)):
         if builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers)) is None:
