@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.texts import Bytes, Ints, Texts
+from models.texts import Bytes, Ints, Texts, value_at
 
 if TYPE_CHECKING:
     from models.bad_rows import BadRow
@@ -64,6 +64,11 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def text(self, field_: int, record: int) -> str | None:
+        """One of the texts of one record."""
+        value = value_at(self.data, self.start[field_, record], self.size[field_, record])
+        return None if value is None else value.decode()
 
     def texts(self, field_: int) -> Texts:
         """One of the texts of each record; a `Field`, or KEYS + the number of a keyed entity."""

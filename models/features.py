@@ -145,8 +145,9 @@ def read_ring(plan, acc, window_tiles, cells):
     last = int(newest)
     first = tile_of(plan, acc, int(cells[LATEST])) - window_tiles + 1
     first = max(first, last - tiles + 1)
-    for tile in range(first, last + 1):
-        slot = tile % tiles
+    slot = first % tiles - 1
+    for _ in range(first, last + 1):
+        slot = slot + 1 if slot + 1 < tiles else 0
         if aggregate == _FIRST or aggregate == _LAST:
             value = cells[cell + 1 + slot * 2]
             if value == value and (aggregate == _LAST or total != total):

@@ -202,20 +202,19 @@ class Rows:
         record, deadline = int(values[CandidateColumn.RECORD]), values[CandidateColumn.DEADLINE]
         by_event = deadline != deadline
         kind, row = self.acting_row(values)
-        customers, entity_ids = self.names_of(np.array([kind]), np.array([row]))
         matrix = self.state.instances if kind else self.state.customers
         return Candidate(
             rule=rule,
-            customer_id=customers.text(0) or "",
+            customer_id=self.customers.name(int(values[CandidateColumn.CUSTOMER])),
             entity=self.layout.entities[rule.entity].name,
-            entity_id=entity_ids.text(0),
+            entity_id=self.instances.name(row) if kind else None,
             event_time=int(columns.event_time[record]) if by_event else int(deadline),
             clock=int(values[CandidateColumn.CLOCK]),
             gates_passed=int(values[CandidateColumn.GATES]),
             acted_at=float(matrix[row, rule.acted_cell]),
             evidence=Evidence(
-                event_id=columns.texts(Field.EVENT_ID).text(record) if by_event else None,
-                event=columns.texts(Field.EVENT).text(record) if by_event else None,
+                event_id=columns.text(Field.EVENT_ID, record) if by_event else None,
+                event=columns.text(Field.EVENT, record) if by_event else None,
                 deadline=None if by_event else int(deadline),
                 stage=_stage(rule.journey.stages if rule.journey else (), values[CandidateColumn.STAGE]),
                 values={

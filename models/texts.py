@@ -49,8 +49,7 @@ class Texts(NamedTuple):
 
     def value(self, number: int) -> bytes | None:
         """One text."""
-        start, size = int(self.start[number]), int(self.size[number])
-        return None if size == NULL else self.data[start : start + size].tobytes()
+        return value_at(self.data, self.start[number], self.size[number])
 
     def text(self, number: int) -> str | None:
         """One text as a string."""
@@ -75,6 +74,11 @@ class Texts(NamedTuple):
         offsets = np.zeros(self.count + 1, np.int32)
         offsets[1:] = ends
         return packed, offsets
+
+
+def value_at(data: Bytes, start: int | np.int64, size: int | np.int64) -> bytes | None:
+    """data[start : start + size]; None for a size of NULL."""
+    return None if size == NULL else data[start : start + size].tobytes()
 
 
 def starts_of(size: Ints) -> Ints:

@@ -46,7 +46,6 @@ class Transitions:
 
     def structs(self, catalogue: Catalogue, columns: Columns) -> Iterator[Transition]:
         """Each in words."""
-        event_ids = columns.texts(Field.EVENT_ID)
         for number in range(len(self)):
             journey = catalogue.journeys[int(self.journey[number])]
             from_, spent = int(self.from_stage[number]), int(self.time_in_stage[number])
@@ -61,7 +60,7 @@ class Transitions:
                 entered_at=int(self.entered_at[number]),
                 time_in_stage_ms=None if spent == NO_TIME else spent,
                 cause="timeout" if timeout else "event",
-                event_id=None if timeout else event_ids.text(record),
+                event_id=None if timeout else columns.text(Field.EVENT_ID, record),
                 clock=int(self.clock[number]),
                 partition=columns.partition,
                 offset=int(columns.offset[record]),
