@@ -15,6 +15,8 @@ from typing import Any, Final
 import numba
 
 KERNELS: Final = (
+    "decode_kernel",
+    "decode_plan",
     "engine",
     "features",
     "hashing",
@@ -65,3 +67,11 @@ def njit(function: Callable[..., Any]) -> Any:
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a function into its callers, as one that returns a view of an array must be."""
     return numba.njit(**OPTIONS, inline="always")(function)
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """Compile a function as a part of each caller's machine code, as one that is handed whole plans must be.
+
+    A call would copy the seven words of each array onto the stack, which is more than the function's own work.
+    """
+    return numba.njit(**OPTIONS, forceinline=True, cache=True)(function)

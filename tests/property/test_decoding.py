@@ -16,8 +16,9 @@ from models.bad_rows import MAX_DEPTH
 from models.columns import BAD, TICK, UNKNOWN
 from models.decoding import Decoder
 from models.events import event_layout
-from models.records import Record
+from models.records import Record, Records
 from models.zones import local_ms, zone_offsets_ms
+from tests.decoded import events
 from tests.strategies_json import (
     EARLIEST,
     EVENTS,
@@ -72,10 +73,10 @@ def are_properties(given: dict[str, Any]) -> bool:
 @given(st.lists(st.tuples(raw_values, keys, headers), min_size=6, max_size=12))
 def test_n_records_are_n_rows_and_events_are_those_of_the_oracle(parts: list[tuple[Any, Any, Any]]) -> None:
     records = [Record(9 + at, NOW, key, value, header) for at, (value, key, header) in enumerate(parts)]
-    columns = DECODER.columns("t", 1, records)
+    columns = DECODER.columns("t", 1, Records.of(records))
     assert columns.offset.tolist() == [record.offset for record in records]
     kinds = columns.event_type.tolist()
-    for record, kind, event in zip(records, kinds, columns.events, strict=True):
+    for record, kind, event in zip(records, kinds, events(columns), strict=True):
         assert (event is not None) == (kind >= UNKNOWN) == is_event(record)
         if kind == TICK:
             assert not record.value
@@ -89,8 +90,8 @@ def test_n_records_are_n_rows_and_events_are_those_of_the_oracle(parts: list[tup
 @given(event_bytes | mutated_bytes())
 def test_an_event_has_the_values_of_its_json(value: bytes) -> None:
     """The last of equal names counts, as in Python."""
-    columns = DECODER.columns("t", 0, [Record(0, NOW, b"c1", value)])
-    (event,) = columns.events
+    columns = DECODER.columns("t", 0, Records.of([Record(0, NOW, b"c1", value)]))
+    (event,) = events(columns)
     if event is None:
         return
     body = parse(value)
@@ -113,12 +114,12 @@ def test_an_event_has_the_values_of_its_json(value: bytes) -> None:
 def test_a_batch_decodes_as_its_parts(parts: list[tuple[Any, Any, Any]], data: st.DataObject) -> None:
     records = [Record(at, NOW, key, value, header) for at, (value, key, header) in enumerate(parts)]
     cut = data.draw(st.integers(0, len(records)))
-    whole = DECODER.columns("t", 0, records)
-    first, second = (DECODER.columns("t", 0, part) for part in (records[:cut], records[cut:]))
-    for name in ("event_type", "event_time", "event_id", "properties"):
+    whole = DECODER.columns("t", 0, Records.of(records))
+    first, second = (DECODER.columns("t", 0, Records.of(part)) for part in (records[:cut], records[cut:]))
+    for name in ("event_type", "event_time", "id_hash", "customer_hash", "properties"):
         halves = np.concatenate([getattr(first, name), getattr(second, name)])
         assert np.array_equal(getattr(whole, name), halves, equal_nan=name == "properties")
-    assert whole.events == first.events + second.events
+    assert events(whole) == events(first) + events(second)
     assert whole.bad_rows == first.bad_rows + second.bad_rows
 
 
@@ -133,7 +134,7 @@ def test_depth_is_limited_by_the_text_alone(depth: int, kind: str, wide: bool) -
     flat = ",".join(["[]"] * 3 * MAX_DEPTH) if wide else ""
     event = {"event_id": "e", "event": "start", "customer_id": "c1", "event_time": NOW}
     value = f'{json.dumps(event)[:-1]}, "context": {{"x": {nested}, "y": [{flat}]}}}}'.encode()
-    columns = DECODER.columns("t", 0, [Record(0, NOW, b"c1", value)])
+    columns = DECODER.columns("t", 0, Records.of([Record(0, NOW, b"c1", value)]))
     reasons = [row.reason for row in columns.bad_rows]
     assert reasons == ([] if depth + 2 <= MAX_DEPTH else ["too_deep"])
 
@@ -162,7 +163,7 @@ def test_hours_and_weekdays_are_local_across_a_change_of_the_clock() -> None:
     millis = [int(instant.timestamp()) * 1000 for instant in instants]
     event = '{"event_id":"e","event":"start","customer_id":"c1","event_time":%d}'
     records = [Record(at, time, b"c1", (event % time).encode()) for at, time in enumerate(millis)]
-    columns = decoder.columns("t", 0, records)
+    columns = decoder.columns("t", 0, Records.of(records))
     local = [instant.astimezone(ZoneInfo("Europe/Berlin")) for instant in instants]
     assert columns.properties[:, 2].tolist() == [one.hour for one in local] == [0, 1, 3, 23, 0]
     assert columns.properties[:, 3].tolist() == [one.isoweekday() for one in local] == [7, 7, 7, 7, 1]
