@@ -74,4 +74,4 @@ def part(function: Callable[..., Any]) -> Any:
 
     A call would copy the seven words of each array onto the stack, which is more than the function's own work.
     """
-    return numba.njit(**OPTIONS, forceinline=True, cache=True)(function)
+    return numba.njit(**OPTIONS, cache=True)(function)
