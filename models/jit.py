@@ -33,6 +33,7 @@ KERNELS: Final = (
     "rules",
     "texts",
     "timers",
+    "transpose",
 )
 
 
@@ -58,8 +59,8 @@ def njit(function: Callable[..., Any]) -> Any:
     """Compile a kernel; it runs without the interpreter's lock, so that a commit of the lake may go on beside it.
 
     Kernels allocate nothing, so numba's reference counts are off: a call that hands on a plan of sixty arrays would
-    count each of them up and down, which is fifty times the kernel's own work. And a kernel becomes part of its callers,
-    since a call copies the plan's 3 KB of array headers, which is five times the kernel's own work.
+    count each of them up and down, which is fifty times the kernel's own work. And a kernel becomes part of its
+    callers: a call would copy the plan's 3 KB of array headers, which is five times the kernel's own work.
     """
     return numba.njit(**OPTIONS, cache=True)(function)
 

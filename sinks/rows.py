@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from msgspec.structs import astuple
 from numpy.typing import NDArray
 
-from models.catalogue import Catalogue
+from models.catalogue import Catalogue, entities
 from models.columns import Field
 from models.decisions import Decision
 from models.expressions import Kind, Type
@@ -21,10 +21,12 @@ from models.metrics import OTHER_CHANNEL
 from models.outputs import BatchOutput, Snapshot
 from models.texts import NULL, Texts
 from models.transitions import NO_STAGE, NO_TIME
+from models.transpose import pack_bits, spread
 from sinks import schemas
 from sinks.schemas import TIME, LakeTable
 
 STATUS = ("applied", "duplicate", "unknown")
+VALUES = "values"  # of a snapshot, until it is written
 CAUSES = pa.array(["event", "timeout"])
 POSITIONS = 2  # of a record in a table's transaction: its own, and the one before it for what `finish` adds
 FIRST_MS, LAST_MS = -62_135_510_400_000, 253_402_214_399_999  # 0001-01-02 and 9999-12-30: shown in every time zone
@@ -44,6 +46,14 @@ class RowMaker:
         self.catalogue = catalogue
         self.features = schemas.features_table(catalogue)
         self.types = schemas.profile_types(catalogue)
+        self.entities = entities(catalogue)
+        shown = [self._profile_names(entity) for entity in self.entities]
+        self.values = max(map(len, shown))  # of a snapshot
+        self.narrow = schemas.narrow(self.features, VALUES, self.values)
+        number = {name: at for at, name in enumerate(self.types)}
+        self.column_of = np.full((len(shown), self.values), -1, np.int32)
+        for at, names in enumerate(shown):
+            self.column_of[at, : len(names)] = [number[name] for name in names]
         journeys = catalogue.journeys
         self.journeys = pa.array([journey.name for journey in journeys], pa.string())
         self.journey_entities = pa.array([journey.entity for journey in journeys], pa.string())
@@ -65,11 +75,14 @@ class RowMaker:
         return {name: table for name, table in found.items() if table.num_rows}
 
     def _features(self, output: BatchOutput) -> pa.Table:
+        """Snapshots with all values of a row in one column, which is cheap to sort; `whole` makes columns of them."""
         parts = [self._snapshot(snapshot, output.partition) for snapshot in output.snapshots]
-        return pa.concat_tables(parts) if parts else _body(self.features).empty_table()
+        return pa.concat_tables(parts) if parts else _body(self.narrow).empty_table()
 
     def _snapshot(self, snapshot: Snapshot, partition: int) -> pa.Table:
         rows = len(snapshot)
+        values = np.full((rows, self.values), np.nan)
+        values[:, : snapshot.values.shape[1]] = snapshot.values
         columns: dict[str, Any] = {
             "as_of": _times(snapshot.as_of),
             "customer_id": _strings(snapshot.customers),
@@ -77,11 +90,25 @@ class RowMaker:
             "entity_id": _strings(snapshot.entity_ids),
             "partition": np.full(rows, partition, np.int32),
             "offset": snapshot.offset,
+            VALUES: pa.FixedSizeListArray.from_arrays(values.ravel(), self.values),
         }
-        values = np.asfortranarray(snapshot.values)
-        for number, name in enumerate(self._profile_names(snapshot.entity)):
-            columns[name] = _typed(values[:, number], self.types[name])
-        return _arrow(self.features, columns, rows)
+        return _arrow(self.narrow, columns, rows)
+
+    def whole(self, name: str, rows: pa.Table) -> pa.Table:
+        """The rows as the table of this name has them."""
+        if name != self.features.name:
+            return rows
+        n = rows.num_rows
+        values = rows[VALUES].combine_chunks().flatten().to_numpy().reshape(n, self.values)
+        groups = pc.index_in(rows["entity"], pa.array(self.entities)).to_numpy()
+        columns, valid = np.empty((len(self.types), n)), np.zeros((len(self.types), (n + 7) // 8), np.uint8)
+        counts = np.zeros(len(self.types), np.int64)
+        spread(values, groups, self.column_of, columns, valid, counts)
+        made = [
+            _typed(columns[at], valid[at], n - int(counts[at]), type_) for at, type_ in enumerate(self.types.values())
+        ]
+        rows = rows.drop_columns([VALUES])
+        return pa.Table.from_arrays([*rows.columns, *made], names=[*rows.column_names, *self.types])
 
     def _profile_names(self, entity: str) -> list[str]:
         """The columns of features, tags and stages, as in a snapshot."""
@@ -211,12 +238,18 @@ def _times(milliseconds: Any) -> pa.Array:
     return known.cast(pa.timestamp("ms", tz="UTC")).cast(TIME)
 
 
-def _typed(values: NDArray[np.float64], type_: Type) -> pa.Array:
+def _typed(values: NDArray[np.float64], valid: NDArray[np.uint8], nulls: int, type_: Type) -> pa.Array:
+    """A column of values, of which so many are NULL."""
+    bitmap = pa.py_buffer(valid) if nulls else None
     if type_.kind is Kind.STRING:
-        numbers = np.where(np.isnan(values), -1, np.where(values < 0, len(type_.values), values)).astype(np.int64)
+        known = np.unpackbits(valid, count=len(values), bitorder="little") == 1
+        numbers = np.where(known, np.where(values < 0, len(type_.values), values), -1).astype(np.int64)
         return _named(numbers, pa.array([*type_.values, OTHER_TEXT], pa.string()))
-    array = pa.array(values, pa.float64(), from_pandas=True)
-    return array.cast(pa.bool_()) if type_.kind is Kind.BOOLEAN else array
+    if type_.kind is Kind.BOOLEAN:
+        bits = np.zeros_like(valid)
+        pack_bits(values, bits)
+        return pa.Array.from_buffers(pa.bool_(), len(values), [bitmap, pa.py_buffer(bits)], nulls)
+    return pa.Array.from_buffers(pa.float64(), len(values), [bitmap, pa.py_buffer(values)], nulls)
 
 
 def _named(numbers: NDArray[np.int64], names: pa.Array) -> pa.Array:

@@ -41,6 +41,17 @@ PARQUET: Final = WriterProperties(
     },
 )
 
+# Of a hundred columns of small numbers, writing costs more than space: no dictionaries, and statistics only where
+# rows are sorted.
+SNAPSHOTS: Final = WriterProperties(
+    compression="SNAPPY",
+    default_column_properties=_PLAIN,
+    column_properties=dict.fromkeys(
+        ("as_of", "customer_id", "entity", "entity_id", "partition", "offset"),
+        ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK"),
+    ),
+)
+
 
 class LakeError(RuntimeError):
     """The lake cannot be written; nothing is lost, the same rows are tried again with the next commit."""
@@ -146,7 +157,7 @@ class Lake:
             if not rows.num_rows:
                 return
             try:
-                self._write(delta, self._sorted(table, rows), moved)
+                self._write(table, delta, self._make.whole(name, self._sorted(table, rows)), moved)
             except CommitFailedError:
                 if attempt == ATTEMPTS:
                     raise
@@ -156,7 +167,7 @@ class Lake:
                 self._committed |= {(name, source): at for source, at in moved.items()}
                 return
 
-    def _write(self, delta: DeltaTable, rows: pa.Table, moved: dict[str, int]) -> None:
+    def _write(self, table: LakeTable, delta: DeltaTable, rows: pa.Table, moved: dict[str, int]) -> None:
         transactions = [Transaction(source, at) for source, at in moved.items()]
         write_deltalake(
             delta,
@@ -164,7 +175,7 @@ class Lake:
             mode="append",
             schema_mode="merge",
             commit_properties=CommitProperties(app_transactions=transactions),
-            writer_properties=PARQUET,
+            writer_properties=SNAPSHOTS if table.name == "features" else PARQUET,
         )
 
     def _sorted(self, table: LakeTable, rows: pa.Table) -> pa.Table:
@@ -177,10 +188,10 @@ class Lake:
     def compact(self) -> None:
         """Merge small files, which many commits leave in each day. Raises LakeError."""
         try:
-            for _, delta in self._tables.values():
+            for name, (_, delta) in self._tables.items():
                 delta.update_incremental()
                 if len(delta.file_uris()) > 1:
-                    delta.optimize.compact(writer_properties=PARQUET)
+                    delta.optimize.compact(writer_properties=SNAPSHOTS if name == "features" else PARQUET)
         except (OSError, DeltaError) as error:
             raise LakeError(f"the lake at {self.path} cannot be compacted: {error}") from error
 
