@@ -132,13 +132,13 @@ def _read_event(plan, records, guesses, out, row):
 def _read_envelope(plan, data, start, end, guesses, out, row):
     """Reads all fields; properties that come before their event type are read when it is known."""
     seen, later = 0, _NOWHERE
-    names, last = guesses.shape[0] - 1, guesses.shape[1] - 1
+    names, last = guesses.shape[0] - 1, np.int64(guesses.shape[1] - 1)
     at, more = first_field(data, start, end)
     while more:
         word, at = _word(plan, guesses, names, last, FIELDS, data, at, end)
         if at == FAIL:
             return False
-        field = _NO_FIELD
+        field = np.int64(_NO_FIELD)
         if word != NO_WORD:
             field = np.int64(plan.words.number[word])
             last = field
@@ -244,7 +244,7 @@ def _after_properties(plan, data, at, end, guesses, out, row):
         word, at = _word(plan, guesses, event_type, last, PROPERTIES, data, at, end)
         if at == FAIL:
             return FAIL
-        column = _NO_FIELD
+        column = np.int64(_NO_FIELD)
         if word != NO_WORD:
             column = np.int64(plan.words.number[word])
             last = column

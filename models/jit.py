@@ -28,6 +28,8 @@ KERNELS: Final = (
     "pages",
     "plan",
     "programs",
+    "record_batches",
+    "routing",
     "rules",
     "texts",
     "timers",
@@ -68,7 +70,7 @@ def part(function: Callable[..., Any]) -> Any:
     A call would copy the plan's 3 KB of array headers, which is five times the kernel's own work; and a wrapper by
     which Python could call it would unpack each of them, which doubles the time to compile.
     """
-    return numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    return numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)  # type: ignore[call-overload]
 
 
 def inlined(function: Callable[..., Any]) -> Any:

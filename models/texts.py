@@ -35,7 +35,8 @@ class Texts(NamedTuple):
         """
         values = list(values)
         size = np.array([NULL if value is None else len(value) for value in values], np.int64)
-        data = np.frombuffer(b"".join(value for value in values if value), np.uint8)
+        # a buffer that may be written to, as others are: for read-only arrays each kernel would be compiled once more
+        data = np.frombuffer(bytearray().join(value for value in values if value), np.uint8)
         return cls(data, starts_of(size), size)
 
     @property

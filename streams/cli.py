@@ -180,12 +180,10 @@ def replay(file: Path, sql: str | None, embedded: bool, work: bool, **options: A
 @click.option("--sql", default=None, help="Maps any file that DuckDB reads: SELECT … FROM source ORDER BY event_time.")
 @click.option("--partitions", default=4, show_default=True, help="As many as the topic that it stands for has.")
 @click.option("--topic", default="zhice.events", show_default=True, help="The topic that it stands for.")
-@click.option("--processes", default=0, help="Processes; 0: one a core.")
+@click.option("--threads", default=0, help="Threads that fold; 0: one a core.")
 @CATALOGUE
 @LAKE
-def backtest(
-    file: Path, sql: str | None, partitions: int, topic: str, processes: int, catalogue: str, lake: str
-) -> None:
+def backtest(file: Path, sql: str | None, partitions: int, topic: str, threads: int, catalogue: str, lake: str) -> None:
     """The events of FILE through the same engine, without a broker, into the same lake.
 
     Example: zhice backtest bank.jsonl --lake .zhice/backtest
@@ -193,7 +191,7 @@ def backtest(
     from streams.backtest import Backtest
     from streams.runs import run_backtest
 
-    run_backtest(file, sql, Backtest("", catalogue, lake, topic, partitions), processes)
+    run_backtest(file, sql, Backtest("", catalogue, lake, topic, partitions), threads)
 
 
 @main.command()

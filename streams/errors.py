@@ -9,7 +9,6 @@ from models.pages import PageError
 from models.shard_state import StateError
 from sinks.lake import NoLakeError
 from sinks.writer import LakeError
-from streams.backtest import BacktestError
 from streams.broker import BrokerError
 from streams.catalogues import NoCatalogueError
 from streams.checkpoints import RestoreError
@@ -22,7 +21,6 @@ from streams.sources import SourceError
 from streams.topics import TopicError
 
 USER_ERRORS = (
-    BacktestError,
     BrokerError,
     CatalogueErrors,
     DemoError,

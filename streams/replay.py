@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from models.layout import Layout
 from models.outputs import BatchOutput
-from models.records import Record
+from models.records import Records
 from sinks.writer import Lake
 from streams import app
 from streams.record_files import read_records
@@ -48,14 +48,12 @@ async def _produce(settings: Settings, path: Path) -> list[int]:
             await asyncio.gather(*sent)
     finally:
         await producer.stop()
-    return router.offsets
+    return [int(offset) for offset in router.offsets]
 
 
-async def _send(
-    producer: AIOKafkaProducer, topic: str, partition: int, log: list[Record]
-) -> list[asyncio.Future[object]]:
+async def _send(producer: AIOKafkaProducer, topic: str, partition: int, log: Records) -> list[asyncio.Future[object]]:
     sent, builder = [], producer.create_batch()
-    for _, timestamp, key, value, headers in log:
+    for _, timestamp, key, value, headers in map(log.record, range(log.count)):
         if builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers)) is None:
             sent.append(await producer.send_batch(builder, topic, partition=partition))
             builder = producer.create_batch()
