@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.columns import Field
 from models.events import ENVELOPE_COLUMNS, EventLayout, Scalar
 from models.hashing import xxh64
-from models.jit import part
+from models.jit import kernel, part
 from models.texts import NULL, Bytes, Ints, Texts, equal_bytes
 from models.zones import zone_offsets_ms
 
@@ -152,7 +152,7 @@ def _words(vocabulary: Iterable[tuple[int, str, int]]) -> Words:
     return words
 
 
-@part
+@kernel
 def _first_slot(words, group, data, start, size):
     return (xxh64(data, start, size) ^ (group * 73)) & (len(words.slots) - 1)
 

@@ -65,7 +65,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def part(function: Callable[..., Any]) -> Any:
-    """Compile a function into the machine code of the kernels that call it; Python cannot call it.
+    """Compile a function into the machine code of the kernels that call it. Python must not call it: it would crash.
 
     A call would copy the plan's 3 KB of array headers, which is five times the kernel's own work; and a wrapper by
     which Python could call it would unpack each of them, which doubles the time to compile.
