@@ -66,8 +66,8 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 def part(function: Callable[..., Any]) -> Any:
-    """Compile a function as a part of each caller's machine code, as one that is handed whole plans must be.
+    """Compile a function as a part of each caller's machine code, as one must be that is handed whole plans often.
 
     A call would copy the seven words of each array onto the stack, which is more than the function's own work.
     """
-    return numba.njit(**OPTIONS, forceinline=True, cache=True)(function)
+    return numba.njit(**OPTIONS, forceinline=True)(function)
