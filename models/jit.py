@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 import numba
+import numpy as np
 
 KERNELS: Final = (
     "decode_kernel",
@@ -49,6 +50,8 @@ CACHE: Final = os.path.join(
 )
 numba.config.CACHE_DIR = CACHE  # type: ignore[attr-defined]
 OPTIONS: Final[dict[str, Any]] = {"nogil": True, "_nrt": False}
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    np.seterr(over="ignore")  # hashes overflow as they should, and as compiled code does without a word
 
 
 def njit(function: Callable[..., Any]) -> Any:
