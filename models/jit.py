@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 import numba
+import numpy as np
 
 KERNELS: Final = (
     "decode_kernel",
@@ -52,7 +53,10 @@ CACHE: Final = os.path.join(
     f"kernels-{sources_digest()}",
 )
 numba.config.CACHE_DIR = CACHE  # type: ignore[attr-defined]
-OPTIONS: Final[dict[str, Any]] = {"nogil": True, "_nrt": False, "forceinline": True}
+OPTIONS: Final[dict[str, Any]] = {"nogil": True, "_nrt": False}
+INNER: Final[dict[str, Any]] = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    np.seterr(over="ignore")  # hashes overflow as they should, and as compiled code does without a word
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -65,12 +69,20 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def part(function: Callable[..., Any]) -> Any:
-    """Compile a function into the machine code of the kernels that call it. Python must not call it: it would crash.
+    """Compile a function into the machine code of each kernel that calls it, as one that is handed whole plans must be.
 
-    A call would copy the plan's 3 KB of array headers, which is five times the kernel's own work; and a wrapper by
-    which Python could call it would unpack each of them, which doubles the time to compile.
+    A call would copy the plan's 3 KB of array headers, which is five times the kernel's own work. Python must not call
+    it (it would crash): a wrapper for that would unpack each array, which doubles the time to compile.
     """
-    return numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)  # type: ignore[call-overload]
+    return numba.njit(**INNER, forceinline=True)(function)
+
+
+def routine(function: Callable[..., Any]) -> Any:
+    """Compile a function that kernels call with few arrays; it is a part of them only where LLVM thinks it is better.
+
+    Python must not call it, either.
+    """
+    return numba.njit(**INNER)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:

@@ -10,7 +10,8 @@ import pytest
 from models.jit import KERNELS
 
 ROOT = Path(__file__).parents[2]
-COMPILED = {"kernel", "part", "inlined"}
+INNER = {"part", "routine", "inlined"}
+COMPILED = {"kernel", *INNER}
 PLANTED = """
 @part
 def add(a, b):
@@ -26,7 +27,7 @@ def decorators(function: ast.FunctionDef) -> set[str]:
 
 
 def parts_of(tree: ast.Module) -> set[str]:
-    return {one.name for one in tree.body if isinstance(one, ast.FunctionDef) and "part" in decorators(one)}
+    return {one.name for one in tree.body if isinstance(one, ast.FunctionDef) and decorators(one) & INNER}
 
 
 def calls_outside_kernels(tree: ast.Module) -> set[str]:
