@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_POLL_S = 0.25
 FAUST_FOLDER = Path(tempfile.gettempdir()) / "zhice-faust"  # Faust makes it and keeps nothing there
-FETCH_BYTES = 8 * 1024 * 1024  # of one partition in one response
+FETCH_BYTES = 2 * 1024 * 1024  # of one partition in one response; far larger ones cost more a byte to copy
 QUEUED_BATCHES = 8  # record batches that may wait between fetch and agent
 
 
