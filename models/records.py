@@ -83,6 +83,10 @@ class Records(NamedTuple):
         """Some of the records, in the same buffer."""
         return Records(self.data, *(column[which] for column in self[1:]))  # type: ignore[arg-type]
 
+    def since(self, offset: int) -> Records:
+        """The records from this offset on."""
+        return self.take(slice(int(np.searchsorted(self.offset, offset)), None))
+
     def record(self, number: int) -> Record:
         """One record; of headers only the one that makes a tick is known."""
         headers = (TICK_HEADER,) if self.tick[number] else ()

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_POLL_S = 0.25
 FAUST_FOLDER = Path(tempfile.gettempdir()) / "zhice-faust"  # Faust makes it and keeps nothing there
+FETCH_BYTES = 2 * 1024 * 1024  # of one partition in one response; far larger ones cost more a byte to copy
 QUEUED_BATCHES = 8  # record batches that may wait between fetch and agent
 
 
@@ -39,6 +40,7 @@ def create_app(settings: Settings) -> BatchApp:
         web_enabled=False,
         ConsumerScheduler=BatchScheduler,
         broker_max_poll_records=settings.fetch_records,
+        consumer_max_fetch_size=FETCH_BYTES,
         broker_session_timeout=settings.session_timeout_s,
         broker_rebalance_timeout=settings.rebalance_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 10,

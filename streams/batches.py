@@ -16,6 +16,9 @@ from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.transport.utils import DefaultSchedulingStrategy
 
+from models.records import Records
+from streams.fetching import RecordsThread
+
 
 class RecordBatch:
     """What one fetch returned for one partition, in the shape of the single record that Faust expects."""
@@ -24,22 +27,25 @@ class RecordBatch:
     key = checksum = None
     headers = ()
 
-    def __init__(self, tp: TopicPartition, records: list[Any]) -> None:
+    def __init__(self, tp: TopicPartition, records: Records) -> None:
         self.topic, self.partition, self.value = tp.topic, tp.partition, records
-        self.offset, self.timestamp = records[-1].offset, records[-1].timestamp
+        self.offset, self.timestamp = int(records.offset[-1]), int(records.timestamp[-1])
 
 
 class BatchScheduler(DefaultSchedulingStrategy):
     """Every topic of this app is consumed in record batches."""
 
-    def iterate(self, records: Mapping[TopicPartition, list[Any]]) -> Iterator[tuple[TopicPartition, Any]]:
-        for tp, batch in records.items():
-            if batch:
-                yield tp, RecordBatch(tp, batch)
+    def iterate(self, records: Mapping[TopicPartition, list[Records]]) -> Iterator[tuple[TopicPartition, Any]]:
+        for tp, parts in records.items():
+            for part in parts:
+                yield tp, RecordBatch(tp, part)
 
 
 class BatchConsumer(KafkaConsumer):
-    """Commits the highest acked batch of a partition."""
+    """Fetches columns, and commits the highest acked batch of a partition."""
+
+    def _new_consumer_thread(self) -> RecordsThread:
+        return RecordsThread(self, loop=self.loop, beacon=self.beacon)
 
     def _new_offset(self, tp: TopicPartition) -> int | None:
         acked = self._acked[tp]

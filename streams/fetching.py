@@ -26,6 +26,8 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.memory_records import MemoryRecords
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.types import TP
 
 from models.record_batches import COUNT_AT, HEADER_BYTES, LENGTH_AT, LENGTH_END, MAGIC_AT, read_batches
 from models.records import Records
@@ -51,6 +53,30 @@ def deliver_batches(consumer: AIOKafkaConsumer) -> None:
     if aiokafka.__version__ != AIOKAFKA:
         raise FetchingError(f"aiokafka is {aiokafka.__version__}; fetching needs {AIOKAFKA}: install requirements.lock")
     consumer._fetcher._records = _Results(consumer._fetcher._records)
+
+
+class RecordsThread(AIOKafkaConsumerThread):
+    """Faust's consumer thread, where a fetch gives `Records`: for each partition some, of at most so many records."""
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        deliver_batches(self._ensure_consumer())
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> dict[TP, list[Records]]:
+        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        return {tp: parts_of(records_of(batches), max_records) for tp, batches in fetched.items()}
+
+
+def parts_of(records: Records, size: int | None) -> list[Records]:
+    """The records in parts of at most `size`."""
+    size = size or records.count
+    return [records.take(slice(first, first + size)) for first in range(0, records.count, size)]
 
 
 class _Kept(MemoryRecords):  # type: ignore[misc]
@@ -148,7 +174,7 @@ def records_of(batches: Sequence[Batch]) -> Records:
     whole = read_batches(data, *spans, records)
     if whole < len(batches):
         raise CorruptRecordException(f"the record batch at offset {batches[whole].base_offset} is broken")
-    return records.take(slice(int(np.searchsorted(records.offset, batches[0].response.first_offset)), None))
+    return records.since(batches[0].response.first_offset)
 
 
 def _unpacked(batches: Sequence[Batch]) -> tuple[Bytes, tuple[Ints, Ints, Ints]]:

@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     checkpoint_s: Annotated[float, Meta(ge=0.1, le=300, description="Least time between checkpoints, s.")] = 10.0
     checkpoint_max_s: Annotated[float, Meta(ge=1, le=3600, description="Most time between checkpoints, s.")] = 300.0
-    fetch_records: Annotated[int, Meta(ge=1, le=100_000, description="Records of one fetch, at most.")] = 20_000
+    fetch_records: Annotated[int, Meta(ge=1, le=100_000, description="Records of one record batch, at most.")] = 20_000
     restore_timeout_s: Annotated[float, Meta(ge=1, le=3600, description="Deadline for reading a shard, s.")] = 120.0
     session_timeout_s: Annotated[float, Meta(ge=1, le=300, description="Group session timeout, s.")] = 10.0
     rebalance_timeout_s: Annotated[float, Meta(ge=1, le=600, description="Group rebalance timeout, s.")] = 10.0

@@ -13,7 +13,6 @@ import msgspec
 from models.decoding import Decoder
 from models.layout import Layout
 from models.outputs import BatchOutput
-from models.records import Records
 from models.shard import Shard
 from sinks.writer import Lake
 from streams import checkpoints
@@ -48,7 +47,7 @@ class Worker:
         partition, generation = batch.message.partition, self._generation
         async with self._stepping:
             shard = self.shards.get(partition) or await self._restore(batch.message.topic, partition)
-            records = Records.of(record for record in batch.value if record.offset >= shard.next_offset)
+            records = batch.value.since(shard.next_offset)
             if records.count:
                 await self.put_out(shard.process(self.decoder.columns(shard.topic, partition, records)))
             if generation == self._generation:
