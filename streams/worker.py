@@ -153,11 +153,13 @@ class Worker:
         )
 
     async def finish(self, *, end: bool) -> None:
-        """The last snapshots, and a checkpoint; at the `end` of a log also the metrics of open minutes."""
+        """Take no more; the last snapshots, and a checkpoint; at the `end` of a log also the metrics of open minutes."""
+        await self.ownership.stop_preparing()
         async with self._stepping:
-            for shard in self.shards.values():
-                await self.put_out(shard.finish(end=end))
-        await self.checkpoint()
+            owned = self.ownership.revoke()
+            for one in owned.values():
+                await self.put_out(one.shard.finish(end=end))
+        await self._checkpoint(lambda: owned)
 
     async def stop(self) -> None:
         """`finish` of a worker that was asked to stop. Raises UnsavedError where that takes too long."""

@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 DEADLINE_S = 150
 
 
-# the four partitions write at the same time: these die when some have written their checkpoint and some have not
-COUNTS = {Step.PAGES_SENT: 2, Step.CLOSING_SENT: 3, Step.OFFSET_SENT: 4, Step.COMMITTED: 2}
+# the partitions write at the same time: some of these die when one has written its checkpoint and one has not
+COUNTS = {Step.CLOSING_SENT: 2, Step.OFFSET_SENT: 2}
 
 
 def test_a_kill_at_each_step(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
