@@ -26,6 +26,8 @@ from streams.state_log import Ends, Records, StateLog
 from streams.steps import Step
 from streams.troubles import Troubles, pauses
 
+LONG_COMMIT_S = 30.0  # of the lake, with its memory held meanwhile
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -69,7 +71,8 @@ class Checkpoints:
         """Commit, as often as it takes: a disk that is full or a store that is away comes back. Returns s."""
         for pause in pauses():
             try:
-                took_s = await asyncio.to_thread(self._commit)
+                with self.troubles.named("the lake", "a commit of the lake takes very long", LONG_COMMIT_S):
+                    took_s = await asyncio.to_thread(self._commit)
             except LakeError as error:
                 self.troubles.begin("the lake", str(error))
                 await asyncio.sleep(pause)

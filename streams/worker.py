@@ -51,6 +51,7 @@ class Worker:
         self.decoder = Decoder(layout.event_layout)
         self.ownership = Ownership(Recovery(settings, layout, self.outputs), self._new_log, self._release, self.fail)
         self.events = 0
+        self.lag: dict[int, int] = {}  # records behind, of each partition that is ready; the watchdog asks for it
         self.on_output: Callable[[BatchOutput], None] | None = None
         self._checkpoints = Checkpoints(self.outputs, lake, self.troubles)
         self._consumer: Callable[[], BatchConsumer]
@@ -153,7 +154,7 @@ class Worker:
         )
 
     async def finish(self, *, end: bool) -> None:
-        """Take no more; the last snapshots, and a checkpoint; at the `end` of a log also the metrics of open minutes."""
+        """Take no more; last snapshots, and a checkpoint; at the `end` of a log also the metrics of open minutes."""
         await self.ownership.stop_preparing()
         async with self._stepping:
             owned = self.ownership.revoke()
