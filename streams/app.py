@@ -84,20 +84,23 @@ def wire(app: BatchApp, worker: Worker) -> None:
     @app.on_partitions_revoked.connect
     async def on_revoked(sender: Any, revoked: set[TopicPartition], **_: Any) -> None:
         if revoked:
-            await guard(worker, worker.revoked)
+            await attempted(worker, worker.revoked)
 
 
 async def guard(worker: Worker, step: Callable[..., Awaitable[None]], *arguments: Any) -> None:
-    """Run a step; an error stops the worker with nothing acked, since Faust would ack the batch and go on."""
-    if worker.failed.done():
+    """Run a step of an agent or a timer; after an error it does not return, since Faust would go on."""
+    if worker.failed.done() or not await attempted(worker, step, *arguments):
         await asyncio.Event().wait()
+
+
+async def attempted(worker: Worker, step: Callable[..., Awaitable[None]], *arguments: Any) -> bool:
+    """Run a step; an error stops the worker, with nothing of it durable."""
     try:
         await step(*arguments)
-    except asyncio.CancelledError:
-        raise
     except Exception as error:
         worker.fail(error)
-        await asyncio.Event().wait()
+        return False
+    return True
 
 
 async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[Worker], Awaitable[bool]]) -> Worker:

@@ -22,7 +22,7 @@ from streams.state_log import FencedError, FencedLog
 from streams.topics import ensure_topics
 from streams.troubles import Troubles
 from streams.worker import Worker
-from tests.integration.worked import assert_exact, prepare, repeats
+from tests.integration.worked import assert_exact, prepare, records_of, repeats
 
 pytestmark = pytest.mark.kafka
 LAYOUT = Layout.compile(read_catalogue())
@@ -181,11 +181,3 @@ def test_the_groups_offsets_decide_nothing(apache_kafka: Any, topic_prefix: str,
     assert work(settings, in_log - worked) == in_log - worked
     assert_exact(settings, records)
     assert repeats(settings) == 0
-
-
-def records_of(settings: Settings) -> int:
-    """Records on the events topic, ticks among them."""
-    consumer = KafkaConsumer(bootstrap_servers=settings.broker)
-    ends = consumer.end_offsets([TopicPartition(settings.topic("events"), n) for n in range(settings.partitions)])
-    consumer.close()
-    return sum(ends.values())
