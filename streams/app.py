@@ -143,6 +143,8 @@ async def attempt(worker: Worker, finishing: asyncio.Future[bool]) -> None:
     try:
         await worker.begin(lambda: app.consumer)
         tasks = [asyncio.create_task(one) for one in (app.start(), _until_crashed(app), watch(worker))]
+        if worker.settings.standbys:
+            tasks.append(asyncio.create_task(worker.standby.follow(lambda: worker.ownership.held)))
         await _first(finishing, worker.failed, *tasks)
         await (worker.finish(end=True) if finishing.result() else worker.stop())
     finally:

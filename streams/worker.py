@@ -22,6 +22,7 @@ from streams.outputs import Item, Outputs
 from streams.ownership import Owned, Ownership
 from streams.recovery import Recovery
 from streams.settings import Settings
+from streams.standby import Standby
 from streams.state_log import FencedLog, PlainLog, StateLog
 from streams.steps import Step
 from streams.troubles import Troubles
@@ -49,7 +50,9 @@ class Worker:
         self.troubles = Troubles()
         self.outputs = Outputs(settings, self.troubles)
         self.decoder = Decoder(layout.event_layout)
-        self.ownership = Ownership(Recovery(settings, layout, self.outputs), self._new_log, self._release, self.fail)
+        self.standby = Standby(settings)
+        recovery = Recovery(settings, layout, self.outputs, self.standby)
+        self.ownership = Ownership(recovery, self._new_log, self._release, self.fail)
         self.events = 0
         self.lag: dict[int, int] = {}  # records behind, of each partition that is ready; the watchdog asks for it
         self.on_output: Callable[[BatchOutput], None] | None = None
