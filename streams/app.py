@@ -16,6 +16,7 @@ from models.layout import Layout
 from sinks.writer import Lake
 from streams.batches import BatchApp, BatchScheduler
 from streams.collector import set_collector
+from streams.security import faust_credentials
 from streams.settings import Settings
 from streams.worker import Worker
 
@@ -31,6 +32,7 @@ def create_app(settings: Settings) -> BatchApp:
     return BatchApp(
         settings.app,
         broker=[f"kafka://{address}" for address in settings.broker.split(",")],
+        broker_credentials=faust_credentials(settings),
         store="memory://",
         datadir=FAUST_FOLDER,
         topic_partitions=settings.partitions,

@@ -21,6 +21,7 @@ from models.layout import Layout
 from models.shard import Shard
 from models.shard_state import CLOSING_KEY
 from streams.outputs import Outputs
+from streams.security import client_options
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ async def read_partition(settings: Settings, topic: str, partition: int) -> Reco
     """All records of a partition of the state topic, up to the end that it has now. Raises RestoreError."""
     tp = TopicPartition(topic, partition)
     reader = AIOKafkaConsumer(
-        bootstrap_servers=settings.broker,
+        **client_options(settings),
         enable_auto_commit=False,
         isolation_level="read_committed",
         max_partition_fetch_bytes=16 * 1024 * 1024,

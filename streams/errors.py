@@ -16,6 +16,7 @@ from streams.checkpoints import RestoreError
 from streams.demo import DemoError
 from streams.record_files import RecordFileError
 from streams.replay import ReplayError
+from streams.security import SecurityError
 from streams.settings import SettingsError
 from streams.show import NoCustomerError
 from streams.sources import SourceError
@@ -34,6 +35,7 @@ USER_ERRORS = (
     RecordFileError,
     ReplayError,
     RestoreError,
+    SecurityError,
     SettingsError,
     SourceError,
     StateError,

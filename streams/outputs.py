@@ -13,6 +13,7 @@ from models.decisions import Transition
 from models.events import TICK_HEADER
 from models.gates import trigger_of
 from models.outputs import BatchOutput
+from streams.security import client_options
 from streams.settings import Settings
 
 Item = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, value, headers
@@ -25,7 +26,7 @@ class Outputs:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.producer = AIOKafkaProducer(
-            bootstrap_servers=settings.broker,
+            **client_options(settings),
             enable_idempotence=settings.idempotence,
             acks="all",
             max_batch_size=1_000_000,

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer
 
-from sinks.lake import NoLakeError, connect
+from sinks.lake import connect
 from sinks.verify import verify
 from streams.catalogues import read_catalogue
 from streams.replay import produce
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
+from tests.integration.conftest import archived
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 EVENTS = 30_000
@@ -36,16 +37,6 @@ def start(settings: Settings) -> subprocess.Popen[bytes]:
     command = [str(Path(sys.executable).parent / "zhice"), "worker", flag, *words]
     with Path(settings.lake).with_suffix(".log").open("ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log)
-
-
-def archived(settings: Settings) -> int:
-    """Records that the lake has; 0 before there is one."""
-    try:
-        with connect(settings.lake) as lake:
-            query = "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM bad_rows)"
-            return int(lake.execute(query).fetchall()[0][0])
-    except NoLakeError:
-        return 0
 
 
 def wait_for(settings: Settings, records: int, worker: subprocess.Popen[bytes]) -> None:
