@@ -16,6 +16,7 @@ from models.layout import Layout
 from sinks.writer import Lake
 from streams.batches import BatchApp, BatchScheduler
 from streams.collector import set_collector
+from streams.owners import client_id
 from streams.security import faust_credentials
 from streams.settings import Settings
 from streams.worker import Worker
@@ -32,6 +33,7 @@ def create_app(settings: Settings) -> BatchApp:
     return BatchApp(
         settings.app,
         broker=[f"kafka://{address}" for address in settings.broker.split(",")],
+        broker_client_id=client_id(settings),
         broker_credentials=faust_credentials(settings),
         store="memory://",
         datadir=FAUST_FOLDER,
@@ -56,6 +58,7 @@ def wire(app: BatchApp, worker: Worker) -> None:
     settings = worker.settings
     events = app.topic(settings.topic("events"), key_serializer="raw", value_serializer="raw")
     assigned: set[int] = set()
+    worker.telemetry.highwater = lambda number: app.consumer.highwater(TopicPartition(events.get_topic_name(), number))
 
     @app.agent(events, concurrency=1)
     async def batches(stream: faust.StreamT[Any]) -> None:

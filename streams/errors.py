@@ -21,6 +21,7 @@ from streams.settings import SettingsError
 from streams.show import NoCustomerError
 from streams.sources import SourceError
 from streams.topics import TopicError
+from streams.web import WebError
 
 USER_ERRORS = (
     BacktestError,
@@ -40,5 +41,6 @@ USER_ERRORS = (
     SourceError,
     StateError,
     TopicError,
+    WebError,
     duckdb.Error,
 )

@@ -18,6 +18,7 @@ from sinks.writer import Lake
 from streams import checkpoints
 from streams.outputs import Item, Outputs
 from streams.settings import Settings
+from streams.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ class Worker:
 
     def __init__(self, settings: Settings, layout: Layout, lake: Lake) -> None:
         self.settings, self.layout, self.lake = settings, layout, lake
+        self.telemetry = Telemetry()
+        self.trouble: str | None = None  # why it cannot go on for now
         self.outputs = Outputs(settings)
         self.decoder = Decoder(layout.event_layout)
         self.shards: dict[int, Shard] = {}
@@ -55,7 +58,8 @@ class Worker:
         self._heard[partition] = time.monotonic()
 
     async def _restore(self, topic: str, partition: int) -> Shard:
-        shard = await checkpoints.restore(self.settings, self.layout, topic, partition)
+        with self.telemetry.restoring(partition):
+            shard = await checkpoints.restore(self.settings, self.layout, topic, partition)
         self.shards[partition] = shard
         return shard
 
@@ -64,9 +68,16 @@ class Worker:
         shard = self.shards.get(partition)
         return shard.next_offset if shard else 0
 
+    async def profile(self, partition: int, customer_id: str) -> dict[str, Any] | None:
+        """The profile of a customer between two batches; None for one that is not known here."""
+        async with self._stepping:
+            shard = self.shards.get(partition)
+            return shard.profile(customer_id) if shard else None
+
     async def put_out(self, output: BatchOutput) -> None:
         """Hand an output to Kafka and to the lake."""
         self.events += len(output.columns)
+        self.telemetry.batch(output)
         self.lake.add(output)
         await self.outputs.publish(output)
         if self.on_output:
@@ -82,7 +93,8 @@ class Worker:
                 dumps = {number: (self.shards[number].clock, self.shards[number].dump()) for number in numbers}
                 profiles = {number: self._profiles(number) for number in numbers if self.settings.profiles}
             await self.outputs.settled()
-            await asyncio.to_thread(self.lake.commit)
+            with self.telemetry.lake_commit():
+                await asyncio.to_thread(self.lake.commit)
             for number, items in profiles.items():
                 await self.outputs.send(self.settings.topic("profiles"), number, dumps[number][0], items)
             await checkpoints.write_state(self.outputs, self.settings.topic("state"), dumps)
@@ -90,6 +102,7 @@ class Worker:
                 batch.ack()
             self._checkpointed_at = time.monotonic()
             self._checkpoint_took_s = self._checkpointed_at - started
+            self.telemetry.checkpointed(self._checkpoint_took_s)
 
     def _profiles(self, number: int) -> list[Item]:
         return [
@@ -117,6 +130,7 @@ class Worker:
             del self.shards[number]
         self._unacked.clear()
         self._generation += 1
+        self.telemetry.assigned(partitions)
 
     async def revoked(self, partitions: set[int]) -> None:
         """Checkpoint what another worker will take over."""
