@@ -12,22 +12,25 @@ from sinks.writer import LakeError
 from streams.backtest import BacktestError
 from streams.broker import BrokerError
 from streams.catalogues import NoCatalogueError
-from streams.checkpoints import RestoreError
 from streams.demo import DemoError
 from streams.record_files import RecordFileError
+from streams.recovery import RestoreError
 from streams.replay import ReplayError
 from streams.security import SecurityError
 from streams.settings import SettingsError
 from streams.show import NoCustomerError
 from streams.sources import SourceError
+from streams.state_log import FencedError
 from streams.topics import TopicError
 from streams.web import WebError
+from streams.worker import UnsavedError
 
 USER_ERRORS = (
     BacktestError,
     BrokerError,
     CatalogueErrors,
     DemoError,
+    FencedError,
     LakeError,
     NoCatalogueError,
     NoCustomerError,
@@ -41,6 +44,7 @@ USER_ERRORS = (
     SourceError,
     StateError,
     TopicError,
+    UnsavedError,
     WebError,
     duckdb.Error,
 )

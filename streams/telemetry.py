@@ -41,8 +41,7 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.partitions: set[int] | None = None  # assigned to this worker; None before it is in the group
-        self.restored: set[int] = set()
+        self.partitions: set[int] | None = None  # assigned to the worker; None before it is in the group
         self.checkpointed_at = time.monotonic()
         self.highwater: Callable[[int], int | None] = _unknown  # end offset of a partition, as the consumer saw it
         self._count_things()
@@ -71,17 +70,11 @@ class Telemetry:
         self._lake_commits = histogram("zhice_lake_commit_seconds", "Commits of the lake, failed ones too.")
         self._restores = histogram("zhice_restore_seconds", "Restores of a partition.")
 
-    def assigned(self, partitions: set[int]) -> None:
-        """These partitions are this worker's from now on."""
-        self.partitions = set(partitions)
-        self.restored &= partitions
-
     @contextmanager
-    def restoring(self, partition: int) -> Iterator[None]:
-        """Times the restore of a partition, which is ready after it."""
+    def restoring(self) -> Iterator[None]:
+        """Times the restore of a partition."""
         with self._restores.time():
             yield
-        self.restored.add(partition)
 
     def batch(self, output: BatchOutput) -> None:
         """Counts what came out of a record batch."""
@@ -112,12 +105,20 @@ class Telemetry:
 
 
 class Observed(Protocol):
-    """What is read of a worker. `trouble` says why it cannot go on for now; `failed` is done when it must end."""
+    """What is read of a worker.
+
+    `shards` are of the partitions that are restored; `trouble` says why it cannot go on for now; `failed` is done when
+    it must end.
+    """
 
     telemetry: Telemetry
-    trouble: str | None
     failed: asyncio.Future[None]
-    shards: dict[int, Shard]
+
+    @property
+    def shards(self) -> dict[int, Shard]: ...
+
+    @property
+    def trouble(self) -> str | None: ...
 
     def next_offset(self, partition: int) -> int: ...
 
@@ -131,7 +132,7 @@ def unready(worker: Observed) -> str | None:
         return worker.trouble
     if telemetry.partitions is None:
         return "it waits to join the consumer group"
-    waiting = sorted(telemetry.partitions - telemetry.restored)
+    waiting = sorted(telemetry.partitions - set(worker.shards))
     return f"it restores partitions {', '.join(map(str, waiting))}" if waiting else None
 
 
@@ -153,7 +154,7 @@ class WorkerCollector(Collector):
 
     def _lags(self) -> GaugeMetricFamily:
         lag = GaugeMetricFamily("zhice_lag_records", "Records not yet processed.", labels=["partition"])
-        for partition in sorted(self.worker.telemetry.restored):
+        for partition in sorted(self.worker.shards):
             if (end := self._end(partition)) is not None:
                 lag.add_metric([str(partition)], max(0, end - self.worker.next_offset(partition)))
         return lag

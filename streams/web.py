@@ -83,7 +83,7 @@ class _Probes:
             "ready": reason is None,
             "reason": reason,
             "partitions": sorted(telemetry.partitions or ()),
-            "restored": sorted(telemetry.restored),
+            "restored": sorted(self.worker.shards),
         }
         return _json(HTTPStatus.SERVICE_UNAVAILABLE if reason else HTTPStatus.OK, body)
 
@@ -114,7 +114,7 @@ class _Profiles:
         return await self._ask_owner(partition, customer)
 
     async def _own(self, partition: int, customer: str) -> web.Response:
-        if partition not in self.worker.telemetry.restored:
+        if partition not in self.worker.shards:
             return _error(HTTPStatus.SERVICE_UNAVAILABLE, f"partition {partition} is being restored: ask again")
         profile = await self.worker.profile(partition, customer)
         if profile is None:

@@ -13,14 +13,17 @@ import pytest
 from aiohttp import web
 from prometheus_client import generate_latest
 
+from models.layout import Layout
 from models.shard import Shard
 from streams.broker import free_port
+from streams.catalogues import read_catalogue
 from streams.owners import Owners, OwnersError, client_id, endpoint
 from streams.routing import partition_of
 from streams.settings import Settings, SettingsError
-from streams.telemetry import Telemetry, WorkerCollector, unready
+from streams.telemetry import Telemetry, WorkerCollector
 from streams.web import WebError, serving
 
+LAYOUT = Layout.compile(read_catalogue())
 TOKEN = "offen-0451"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 CUSTOMER = next(name for name in map(str, range(100)) if partition_of(name.encode(), 4) == 1)
@@ -58,10 +61,9 @@ async def get(worker: OneWorker, path: str, headers: dict[str, str] | None = Non
 
 
 def own(worker: OneWorker, *partitions: int) -> None:
-    worker.telemetry.assigned(set(partitions))
-    for partition in partitions:
-        with worker.telemetry.restoring(partition):
-            pass
+    """Assign these partitions, and restore them."""
+    worker.telemetry.partitions = set(partitions)
+    worker.shards = {partition: Shard(LAYOUT, "zhice.events", partition) for partition in partitions}
 
 
 def test_health_follows_the_worker() -> None:
@@ -69,16 +71,15 @@ def test_health_follows_the_worker() -> None:
         one = worker()
         async with serving(one):
             assert await get(one, "/health") == (503, health("it waits to join the consumer group"))
-            one.telemetry.assigned({0, 2, 3})
-            with one.telemetry.restoring(2):
-                assert (await get(one, "/health"))[1]["reason"] == "it restores partitions 0, 2, 3"
+            own(one, 2)
+            one.telemetry.partitions = {0, 2, 3}
             assert await get(one, "/health") == (503, health("it restores partitions 0, 3", [0, 2, 3], [2]))
             own(one, 2, 3)
             assert await get(one, "/health") == (200, health(None, [2, 3], [2, 3]))
             one.trouble = "lake cannot be written: disk full"
             assert await get(one, "/health") == (503, health(one.trouble, [2, 3], [2, 3]))
             one.trouble = None
-            one.telemetry.assigned(set())  # more workers than partitions: it stands by
+            own(one)  # more workers than partitions: it stands by
             assert (await get(one, "/health"))[0] == 200
             one.failed.set_exception(OSError())
             assert (await get(one, "/health"))[1]["reason"].startswith("it has failed")
@@ -93,17 +94,6 @@ def health(
     return {
         "ready": reason is None, "reason": reason, "partitions": partitions or [], "restored": restored or [],
     }  # fmt: skip
-
-
-def test_a_failed_restore_is_not_ready() -> None:
-    async def test() -> None:
-        one = worker()
-        one.telemetry.assigned({1})
-        with contextlib.suppress(OSError), one.telemetry.restoring(1):
-            raise OSError
-        assert unready(one) == "it restores partitions 1"
-
-    run(test)
 
 
 def test_metrics_count_failures_of_the_lake_and_lag() -> None:
@@ -152,7 +142,7 @@ def test_the_owner_answers() -> None:
         one = worker()
         path = f"/customers/{CUSTOMER}"
         async with serving(one):
-            one.telemetry.assigned({0, 1, 2, 3})
+            one.telemetry.partitions = {0, 1, 2, 3}
             assert (await get(one, path, AUTHORIZED))[0] == 503
             own(one, 0, 1, 2, 3)
             assert await get(one, path, AUTHORIZED) == (200, {"customer_id": CUSTOMER})
