@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +15,16 @@ from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
 from streams.replay import produce
 from streams.security import SecurityError
-from streams.settings import Settings, load
+from streams.settings import load
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
 from tests.certificates import Authority
 from tests.integration.conftest import archived
+from tests.integration.workers import DEADLINE_S, Worker, processed, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 MODULE = "org.apache.kafka.common.security"
 SCRAM, PLAIN, WRONG = "geheim-scram-0451", "geheim-plain-0451", "falsch-0815"
-DEADLINE_S = 60
 
 
 @dataclass(frozen=True)
@@ -86,22 +82,6 @@ def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKaf
         )  # fmt: skip
 
 
-def start(settings: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """`zhice worker`, all settings from the environment, where a password belongs."""
-    env = {**os.environ, **{f"ZHICE_{name.upper()}": value for name, value in settings.items()}}
-    with log.open("ab") as out:
-        command = [str(Path(sys.executable).parent / "zhice"), "worker"]
-        return subprocess.Popen(command, env=env, stdout=out, stderr=out, cwd=log.parent)
-
-
-def wait_for(settings: Settings, records: int, worker: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while archived(settings) < records:
-        assert worker.poll() is None, log.read_text()[-3000:]
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        time.sleep(0.2)
-
-
 @pytest.mark.parametrize(("mechanism", "password"), [("SCRAM-SHA-256", SCRAM), ("PLAIN", PLAIN)])
 def test_other_mechanisms_are_let_in(secure_kafka: SecureKafka, mechanism: str, password: str) -> None:
     values = {"sasl_mechanism": mechanism, "sasl_password": password, "prefix": mechanism}
@@ -111,21 +91,17 @@ def test_other_mechanisms_are_let_in(secure_kafka: SecureKafka, mechanism: str, 
 def test_a_worker_works_over_tls(secure_kafka: SecureKafka, topic_prefix: str, tmp_path: Path) -> None:
     values = secure_kafka.settings | {
         "prefix": topic_prefix, "app": topic_prefix, "lake": str(tmp_path / "lake"), "tick_ms": "0",
-        "log_level": "debug", "checkpoint_s": "0.5",
     }  # fmt: skip
-    settings, log = load(values), tmp_path / "worker.log"
+    settings = load(values)
     ensure_topics(settings, keep_forever=True)
     written = write_file(SimulationSettings(events=2000, customers=100, days=5), tmp_path / "bank.jsonl")
     produce(settings, str(tmp_path / "bank.jsonl"))
-    worker = start(values, log)
-    try:
-        wait_for(settings, written.records, worker, log)
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(25) == 0, log.read_text()[-3000:]
-    finally:
-        worker.kill()
-        worker.wait()
-    assert SCRAM not in log.read_text()
+    with Worker(values, tmp_path / "worker.log") as worker:
+        until(lambda: processed([worker]) >= written.records, lambda: worker.log.read_text()[-3000:])
+        until(lambda: worker.metrics()["zhice_lag_records"] == 0, lambda: "lag stays")
+        assert worker.stop() == 0, worker.log.read_text()[-3000:]
+    assert archived(settings) == written.records
+    assert SCRAM not in worker.log.read_text()
 
 
 def test_who_is_refused_is_told_why(secure_kafka: SecureKafka, tmp_path: Path) -> None:
@@ -133,6 +109,7 @@ def test_who_is_refused_is_told_why(secure_kafka: SecureKafka, tmp_path: Path) -
     stranger = dict(zip(("ssl_cert", "ssl_key"), map(str, other.sign("stranger")), strict=True))
     cases: list[tuple[dict[str, str], str]] = [
         ({"sasl_password": WRONG, "sasl_mechanism": "PLAIN"}, "refuses user 'bank' by PLAIN"),
+        ({"ssl_ca": str(other.certificate)}, "is not trusted"),
         (stranger, "does not agree on TLS"),
         ({"ssl_cert": "", "ssl_key": ""}, "does not agree on TLS"),
     ]
@@ -146,23 +123,17 @@ def refused(secure_kafka: SecureKafka, tmp_path: Path, changes: dict[str, str]) 
     """What a worker that must not start says."""
     log = tmp_path / "refused.log"
     log.unlink(missing_ok=True)
-    worker = start(secure_kafka.settings | {"lake": str(tmp_path / "lake")} | changes, log)
-    try:
-        assert worker.wait(DEADLINE_S) == 1
-    finally:
-        worker.kill()
-        worker.wait()
+    with Worker(secure_kafka.settings | {"lake": str(tmp_path / "lake")} | changes, log) as worker:
+        assert worker.process.wait(DEADLINE_S) == 1
     return log.read_text()
 
 
 def test_a_refused_worker_says_one_line(secure_kafka: SecureKafka, tmp_path: Path) -> None:
-    other = Authority(tmp_path, "other").make()
     cases = [
         (
             {"sasl_password": WRONG},
             "refuses user 'bank' by SCRAM-SHA-512: check --sasl-username and ZHICE_SASL_PASSWORD",
         ),
-        ({"ssl_ca": str(other.certificate)}, "is not trusted"),
         ({"security_protocol": "SASL_PLAINTEXT"}, "would send credentials and events unencrypted"),
     ]
     for changes, said in cases:
