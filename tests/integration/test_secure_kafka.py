@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
+from streams.cli import main
 from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
 from streams.replay import produce
 from streams.security import SecurityError
@@ -20,7 +22,7 @@ from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
 from tests.certificates import Authority
 from tests.integration.conftest import archived
-from tests.integration.workers import DEADLINE_S, Worker, processed, until
+from tests.integration.workers import Worker, processed, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 MODULE = "org.apache.kafka.common.security"
@@ -119,24 +121,19 @@ def test_who_is_refused_is_told_why(secure_kafka: SecureKafka, tmp_path: Path) -
         assert "\n" not in str(raised.value) and WRONG not in str(raised.value)
 
 
-def refused(secure_kafka: SecureKafka, tmp_path: Path, changes: dict[str, str]) -> str:
-    """What a worker that must not start says."""
-    log = tmp_path / "refused.log"
-    log.unlink(missing_ok=True)
-    with Worker(secure_kafka.settings | {"lake": str(tmp_path / "lake")} | changes, log) as worker:
-        assert worker.process.wait(DEADLINE_S) == 1
-    return log.read_text()
-
-
-def test_a_refused_worker_says_one_line(secure_kafka: SecureKafka, tmp_path: Path) -> None:
-    cases = [
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
         (
             {"sasl_password": WRONG},
             "refuses user 'bank' by SCRAM-SHA-512: check --sasl-username and ZHICE_SASL_PASSWORD",
         ),
         ({"security_protocol": "SASL_PLAINTEXT"}, "would send credentials and events unencrypted"),
-    ]
-    for changes, said in cases:
-        text = refused(secure_kafka, tmp_path, changes)
-        assert re.fullmatch(rf"zhice: [^\n]*{re.escape(said)}[^\n]*\n", text), text
-        assert WRONG not in text and SCRAM not in text
+    ],
+)
+def test_a_refused_command_says_one_line(secure_kafka: SecureKafka, changes: dict[str, str], said: str) -> None:
+    given = {f"ZHICE_{name.upper()}": value for name, value in (secure_kafka.settings | changes).items()}
+    done = CliRunner().invoke(main, ["topics"], env=given)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert re.fullmatch(rf"zhice: [^\n]*{re.escape(said)}[^\n]*\n", done.stderr), done.stderr
+    assert WRONG not in done.stderr and SCRAM not in done.stderr
