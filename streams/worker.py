@@ -134,16 +134,16 @@ class Worker:
 
     async def _checkpoint(self, choose: Callable[[], dict[int, Owned]]) -> None:
         async with self._checkpointing:
-            started = time.monotonic()
             async with self._stepping:  # between two batches: what they put out is sent, or not yet thought of
+                started = time.monotonic()
                 cuts = [self._cut(number, *owned) for number, owned in choose().items()]
                 sent = self.outputs.take_sent()
+                dumping_s = time.monotonic() - started
             steps.reached(Step.DUMPED)
-            await self._checkpoints.write(cuts, sent)
+            self.checkpoint_took_s = dumping_s + await self._checkpoints.write(cuts, sent)
             self._saved |= {cut.partition: cut.next_offset for cut in cuts}
             self.checkpointed_at = time.monotonic()
-            self.checkpoint_took_s = self.checkpointed_at - started
-            self.telemetry.checkpointed(self.checkpoint_took_s)
+            self.telemetry.checkpointed(self.checkpointed_at - started)
 
     def _cut(self, number: int, shard: Shard, state_log: StateLog) -> Cut:
         profiles = self._profiles(shard) if self.settings.profiles else []

@@ -13,10 +13,8 @@ from typing import Protocol
 
 import pytest
 
-from sinks.lake import NoLakeError, connect
 from streams.broker import EmbeddedBroker
 from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
-from streams.settings import Settings
 
 DOCKER_IMAGE = "confluentinc/cp-kafka:8.0.0"  # Apache Kafka 4.0, in the layout that testcontainers starts
 
@@ -60,16 +58,6 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 def topic_prefix() -> str:
     """A prefix of this test alone: tests of a session share brokers."""
     return f"test-{uuid.uuid4().hex[:12]}"
-
-
-def archived(settings: Settings) -> int:
-    """Records that the lake has; 0 before there is one."""
-    try:
-        with connect(settings.lake) as lake:
-            query = "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM bad_rows)"
-            return int(lake.execute(query).fetchall()[0][0])
-    except NoLakeError:
-        return 0
 
 
 def _apache_kafka() -> AbstractContextManager[Broker]:

@@ -16,8 +16,9 @@ from streams.routing import partition_of
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
-from tests.integration.conftest import Broker, archived
-from tests.integration.workers import TOKEN, Worker, processed, until
+from tests.integration.conftest import Broker
+from tests.integration.served import TOKEN, Worker, processed, until
+from tests.workers import archived
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]

@@ -21,8 +21,8 @@ from streams.settings import load
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
 from tests.certificates import Authority
-from tests.integration.conftest import archived
-from tests.integration.workers import Worker, processed, until
+from tests.integration.served import Worker, processed, until
+from tests.workers import archived
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 MODULE = "org.apache.kafka.common.security"
