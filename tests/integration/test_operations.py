@@ -61,7 +61,7 @@ def test_two_workers_in_operation(settings: Settings, tmp_path: Path) -> None:
         assert [worker.stop() for worker in workers] == [0, 0]
     check_metrics(sums, settings)
     check_logs(workers, customers)
-    assert archived(settings) == records
+    assert archived(settings.lake) == records
 
 
 def ready(workers: list[Worker]) -> bool:

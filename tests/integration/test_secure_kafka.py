@@ -102,7 +102,7 @@ def test_a_worker_works_over_tls(secure_kafka: SecureKafka, topic_prefix: str, t
         until(lambda: processed([worker]) >= written.records, lambda: worker.log.read_text()[-3000:])
         until(lambda: worker.metrics()["zhice_lag_records"] == 0, lambda: "lag stays")
         assert worker.stop() == 0, worker.log.read_text()[-3000:]
-    assert archived(settings) == written.records
+    assert archived(settings.lake) == written.records
     assert SCRAM not in worker.log.read_text()
 
 
