@@ -33,7 +33,7 @@ class Zhice(click.RichGroup):
             return super().invoke(ctx)
         except USER_ERRORS as error:
             echo_error(error)
-            ctx.exit(1)
+            ctx.exit(getattr(error, "exit_code", 1))
         except BrokenPipeError:
             ctx.exit(1)
         except KeyboardInterrupt:

@@ -12,20 +12,23 @@ from sinks.writer import LakeError
 from streams.backtest import BacktestError
 from streams.broker import BrokerError
 from streams.catalogues import NoCatalogueError
-from streams.checkpoints import RestoreError
 from streams.demo import DemoError
 from streams.record_files import RecordFileError
+from streams.recovery import RestoreError
 from streams.replay import ReplayError
 from streams.settings import SettingsError
 from streams.show import NoCustomerError
 from streams.sources import SourceError
+from streams.state_log import FencedError
 from streams.topics import TopicError
+from streams.worker import UnsavedError
 
 USER_ERRORS = (
     BacktestError,
     BrokerError,
     CatalogueErrors,
     DemoError,
+    FencedError,
     LakeError,
     NoCatalogueError,
     NoCustomerError,
@@ -38,5 +41,6 @@ USER_ERRORS = (
     SourceError,
     StateError,
     TopicError,
+    UnsavedError,
     duckdb.Error,
 )

@@ -32,7 +32,7 @@ def start(settings: Settings) -> subprocess.Popen[bytes]:
         "tick-ms": 0, "checkpoint-s": 0.3, "session-timeout-s": 6, "rebalance-timeout-s": 2, "fetch-records": 2000,
     }  # fmt: skip
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    flag = "--idempotence" if settings.idempotence else "--no-idempotence"
+    flag = "--transactions" if settings.transactions else "--no-transactions"
     command = [str(Path(sys.executable).parent / "zhice"), "worker", flag, *words]
     with Path(settings.lake).with_suffix(".log").open("ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log)
@@ -78,7 +78,7 @@ def published(settings: Settings, kind: str) -> list[str]:
 def test_two_kills_and_a_stop(broker: Any, topic_prefix: str, tmp_path: Path) -> None:
     settings = Settings(
         broker=broker.address, prefix=topic_prefix, app=topic_prefix, lake=str(tmp_path / "lake"),
-        idempotence="Apache" in type(broker).__name__, tick_ms=0,
+        transactions="Apache" in type(broker).__name__, tick_ms=0,
     )  # fmt: skip
     ensure_topics(settings, keep_forever=True)
     written = write_file(SimulationSettings(events=EVENTS, customers=2000, days=20), tmp_path / "bank.jsonl")
