@@ -30,7 +30,9 @@ def options(settings: Settings) -> list[str]:
         value = getattr(settings, name)
         if value != getattr(Settings(), name):
             flag = name.replace("_", "-")
-            words += [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+            words += (
+                [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+            )
     return words
 
 

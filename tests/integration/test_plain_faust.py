@@ -1,7 +1,7 @@
 """What plain Faust loses or counts twice, and that Zhice does not: the rows of shared/FAUST.md, each by its trigger.
 
-Every test gives one log to an app of tests/faust_apps, written as Faust's documentation does it, and to `zhice worker`. It
-asserts that the app is wrong, in the way that the row says, and that Zhice is right. If a new version of Faust mends
+Every test gives one log to an app of tests/faust_apps, written as Faust's documentation does it, and to `zhice worker`.
+It asserts that the app is wrong, in the way that the row says, and that Zhice is right. If a new version of Faust mends
 one, its test fails, and a reason for our own way is gone.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,10 +74,17 @@ class Bench:
         """Start an app; a context."""
         return ended(
             workers.start(
-                ["-m", f"tests.faust_apps.{name}", "worker", "--loglevel=warn", "--without-web"], self.log, APP=self.app,
-                BROKER=self.address, TOPIC=self.topic, NOTES=str(self.notes_file), FLAG=str(self.flag),
-                DATADIR=str(self.folder / "faust"), F_DATADIR=str(self.folder / "faust"), **environment,
-            )  # fmt: skip
+                ["-m", f"tests.faust_apps.{name}", "worker", "--loglevel=warn", "--without-web"],
+                self.log,
+                APP=self.app,
+                BROKER=self.address,
+                TOPIC=self.topic,
+                NOTES=str(self.notes_file),
+                FLAG=str(self.flag),
+                DATADIR=str(self.folder / "faust"),
+                F_DATADIR=str(self.folder / "faust"),
+                **environment,
+            )
         )
 
     def notes(self) -> list[str]:

@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Process
+    from tests.simulation.processes import Process
 
 BATCH_RECORDS = 3  # so that there are many batches
 
@@ -63,7 +63,9 @@ class Log:
     def read(self, start: int, end: int) -> list[Stored]:
         """Committed records of start … end - 1."""
         return [
-            place[0] for place in self.places[start:end] if place and (place[1] is None or place[1].state == "committed")
+            place[0]
+            for place in self.places[start:end]
+            if place and (place[1] is None or place[1].state == "committed")
         ]
 
     def compact(self) -> None:
@@ -71,9 +73,7 @@ class Log:
         end, seen = self.stable_end(), set()
         for offset in range(end - 1, -1, -1):
             place = self.places[offset]
-            if place is None or (place[1] and place[1].state == "aborted"):
-                self.places[offset] = None
-            elif place[0].key in seen:
+            if place is None or (place[1] and place[1].state == "aborted") or place[0].key in seen:
                 self.places[offset] = None
             else:
                 seen.add(place[0].key)
@@ -280,4 +280,3 @@ class SimReader:
 
     async def _ask(self, name: str, answer: Callable[[], Any]) -> Any:
         return await self.process.operation(name, answer)
-

@@ -1,4 +1,4 @@
-"""Event loops without a clock, a thread or a socket: the coroutines of one simulated process, run when the world says."""
+"""Event loops without a clock, a thread or a socket: a simulated process runs when the world says so."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
-
 
 MAX_AWAITS = 100
 

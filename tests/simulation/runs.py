@@ -6,42 +6,59 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 from unittest import mock
 
 from aiokafka import TopicPartition
 
-from sinks import writer
-from streams import clients, outputs, recovery, steps, worker
+from streams import clients, steps
 from streams.recovery import StateCopy
-from tests.simulation import toy
-from tests.simulation.brokers import SimProducer, SimReader
-from tests.simulation.world import EVENTS, SETTINGS, Faults, World
+from tests.simulation.brokers import SimProducer, SimReader, Stored
+from tests.simulation.delta import DeltaFiles
+from tests.simulation.processes import EVENTS, SETTINGS, Process
+from tests.simulation.world import Faults, World
 
-LAYOUT = SimpleNamespace(event_layout=None)
+Files = dict[str, DeltaFiles]
 
 
-class Current:
+class Kit(Protocol):
+    """The engine and the lake of a simulation: the toys, or the product's own."""
+
+    layout: Any
+
+    def patches(self) -> list[Any]: ...
+
+    def log(self, random: Random) -> list[tuple[int, int, bytes, bytes]]:
+        """(partition, timestamp in ms, key, value) of each record."""
+
+    def new_lake(self, files: Files, process: Process) -> Any: ...
+
+    def differences(self, world: World, files: Files, number: int, records: list[Stored]) -> Iterator[str]:
+        """What is not as one thread would have it, in the outputs, the lake and the state of one partition."""
+
+
+class Result(NamedTuple):
+    """`violation` is None, or says what is wrong; `repeats` are outputs that are on a topic more than once."""
+
+    violation: str | None
+    repeats: int
+    world: World
+
+
+class _Current:
     """The world whose turn it is; what is patched asks it."""
 
     world: World
 
 
 @contextmanager
-def simulated() -> Iterator[None]:
-    """The product's modules with clients of the simulated broker and with the toys."""
+def simulated(kit: Kit) -> Iterator[None]:
+    """The product's modules with clients of the simulated broker."""
     patches = [
         mock.patch.object(clients, "producer", _producer),
         mock.patch.object(clients, "reader", _reader),
-        mock.patch.object(steps, "reached", lambda step: Current.world.reached(step)),
-        mock.patch.object(outputs.Outputs, "publish", toy.publish),
-        mock.patch.object(worker, "Decoder", toy.Decoder),
-        mock.patch.object(recovery, "Shard", toy.Shard),
-        mock.patch.object(writer, "RowMaker", toy.RowMaker),
-        mock.patch.object(writer, "tables", toy.tables),
-        mock.patch.object(writer, "pa", toy.arrow),
-        mock.patch.object(writer, "pc", toy.compute),
+        mock.patch.object(steps, "reached", lambda step: _Current.world.reached(step)),
+        *kit.patches(),
     ]
     logging.disable(logging.CRITICAL)
     try:
@@ -55,78 +72,52 @@ def simulated() -> Iterator[None]:
 
 
 def _producer(settings: Any, **options: Any) -> SimProducer:
-    return SimProducer(Current.world.current, options.get("transactional_id"))
+    return SimProducer(_Current.world.current, options.get("transactional_id"))
 
 
 def _reader(settings: Any, **options: Any) -> SimReader:
-    return SimReader(Current.world.current, options.get("group_id"))
+    return SimReader(_Current.world.current, options.get("group_id"))
 
 
-class Result(SimpleNamespace):
-    """`violation` is None, or says what is wrong; `repeats` are triggers that are on the topic more than once."""
-
-    violation: str | None
-    repeats: int
-    world: World
-
-
-def run(seed: int, *, traced: bool = False) -> Result:
+def run(kit: Kit, seed: int, *, traced: bool = False) -> Result:
     """Inside `simulated`: run a seed to its end and check it."""
     random = Random(f"log {seed}")
-    log = [
-        (random.randrange(SETTINGS.partitions), b"c%d" % random.randrange(toy.CUSTOMERS))
-        for _ in range(random.randint(8, 30))
-    ]
-    files: dict[str, toy.DeltaFiles] = {}
-    world = World(seed, Faults(random), lambda process: toy.SimLake(files, None, world.at_write(process)), LAYOUT, traced)
-    Current.world = world
+    log = kit.log(random)
+    files: Files = {}
+    world = World(seed, Faults(random), lambda process: kit.new_lake(files, process), kit.layout, traced)
+    _Current.world = world
     world.run(log)
-    if world.violation is not None:
-        return Result(violation=world.violation, repeats=0, world=world)
-    violations = [found for number in range(SETTINGS.partitions) for found in _differences(world, files, number)]
-    return Result(violation="; ".join(violations) or None, repeats=_repeats(world), world=world)
+    found = world.violation or "; ".join(_differences(kit, world, files))
+    return Result(found or None, repeats_of(world), world)
 
 
-def _differences(world: World, files: dict[str, toy.DeltaFiles], number: int) -> Iterator[str]:
-    """What is not as one thread would have it, in one partition."""
-    records = world.broker.log(EVENTS, number).read(0, 1 << 30)
-    if not records:
-        return
-    shard = toy.Shard(None, EVENTS, number)
-    output = shard.process(toy.Columns(EVENTS, number, records))
-    expected = [text for _, text in output.triggers]
-    sent = list(dict.fromkeys(_sent(world, number)))
-    if sent != expected:
-        yield f"partition {number}: triggers {sent}, not {expected}"
-    events = [(record.offset, f"{number}/{record.offset}") for record in records]
-    for name, right in (("events", events), ("triggers", output.triggers)):
-        found = _in_lake(files[name], number)
-        if found != right:
-            yield f"partition {number}: {name} in the lake {found}, not {right}"
-    state = _state(world, number)
-    if (state.counts, state.next_offset) != (shard.counts, shard.next_offset):
-        yield f"partition {number}: state {state.counts} at {state.next_offset}, not {shard.counts}"
-    committed = world.broker.offsets.get((SETTINGS.app, TopicPartition(EVENTS, number)))
-    if committed != shard.next_offset:
-        yield f"partition {number}: committed {committed}, not {shard.next_offset}"
+def _differences(kit: Kit, world: World, files: Files) -> Iterator[str]:
+    for number in range(SETTINGS.partitions):
+        if records := world.broker.log(EVENTS, number).read(0, END):
+            yield from kit.differences(world, files, number, records)
+            committed = world.broker.offsets.get((SETTINGS.app, TopicPartition(EVENTS, number)))
+            if committed != len(records):
+                yield f"partition {number}: committed {committed}, not {len(records)}"
 
 
-def _in_lake(files: toy.DeltaFiles, number: int) -> list[tuple[int, str]]:
-    """Rows of a partition; their text begins with its number."""
-    rows = [row for _, part in files.commits for row in part.rows]
-    return sorted(row for row in rows if row[1].startswith(f"{number}/"))
+END = 1 << 30
 
 
-def _sent(world: World, number: int) -> list[str]:
-    return [str(one.value, "ascii") for one in world.broker.log(SETTINGS.topic("triggers"), number).read(0, 1 << 30)]
+def sent(world: World, kind: str, number: int) -> list[bytes]:
+    """The values on an output topic, repeats among them."""
+    return [one.value or b"" for one in world.broker.log(SETTINGS.topic(kind), number).read(0, END)]
 
 
-def _repeats(world: World) -> int:
-    return sum(len(sent) - len(set(sent)) for sent in (_sent(world, number) for number in range(SETTINGS.partitions)))
+def repeats_of(world: World) -> int:
+    """Of all outputs."""
+    kinds = ("triggers", "decisions", "transitions", "bad-rows")
+    values = [sent(world, kind, number) for kind in kinds for number in range(SETTINGS.partitions)]
+    return sum(len(some) - len(set(some)) for some in values)
 
 
-def _state(world: World, number: int) -> toy.Shard:
+def state_of(world: World, number: int) -> StateCopy:
+    """The state topic as a restore reads it."""
     copy, log = StateCopy(), world.broker.log(SETTINGS.topic("state"), number)
     for record in log.read(0, log.stable_end()):
-        copy.add(record)
-    return toy.Shard.restore(None, EVENTS, number, copy.records())
+        copy.add(record)  # type: ignore[arg-type]
+    return copy

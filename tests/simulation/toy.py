@@ -8,15 +8,21 @@ are lists.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from random import Random
 from types import SimpleNamespace
 from typing import Any
-
-from deltalake.exceptions import CommitFailedError
+from unittest import mock
 
 from models.shard_state import CLOSING_KEY
-from sinks.writer import Lake
+from sinks import writer
+from streams import outputs, recovery, worker
 from streams.outputs import Outputs
+from tests.simulation.brokers import Stored
+from tests.simulation.delta import DeltaFiles, SimLake
+from tests.simulation.processes import EVENTS, SETTINGS, Process
+from tests.simulation.runs import Files, sent, state_of
+from tests.simulation.world import World
 
 CUSTOMERS = 4
 TABLES = ("events", "triggers")
@@ -141,62 +147,50 @@ class RowMaker:
         return {name: rows for name, rows in (("events", events), ("triggers", triggers)) if rows.num_rows}
 
 
-class DeltaFiles:
-    """What all processes share of one table: its commits, and what a transaction of an app last said."""
-
-    def __init__(self) -> None:
-        self.commits: list[tuple[dict[str, int], Any]] = []
-
-    def transactions(self, version: int) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for said, _ in self.commits[:version]:
-            found |= said
-        return found
-
-
-class DeltaSnapshot:
-    """deltalake's DeltaTable: the table as it was when it was last looked at."""
-
-    def __init__(self, files: DeltaFiles) -> None:
-        self.files = files
-        self.update_incremental()
-
-    def update_incremental(self) -> None:
-        self.version = len(self.files.commits)
-
-    def transaction_version(self, app: str) -> int | None:
-        return self.files.transactions(self.version).get(app)
-
-    def append(self, rows: Any, said: dict[str, int]) -> None:
-        """Raises CommitFailedError where a commit since then has a transaction of the same app."""
-        since = [apps for apps, _ in self.files.commits[self.version :]]
-        if any(app in apps for apps in since for app in said):
-            raise CommitFailedError("Concurrent transaction failed")
-        self.files.commits.append((dict(said), rows))
-        self.update_incremental()
-
-
-class SimLake(Lake):
-    """The product's lake over tables in memory. `before_write` may kill the process, or raise OSError."""
-
-    def __init__(self, files: dict[str, DeltaFiles], catalogue: Any, before_write: Callable[[str], None]) -> None:
-        self._files, self._before_write = files, before_write
-        super().__init__("nowhere", catalogue)
-
-    def _describe(self) -> None: ...
-
-    def _open(self, table: Any) -> Any:
-        return DeltaSnapshot(self._files.setdefault(table.name, DeltaFiles()))
-
-    def _sorted(self, table: Any, rows: Any) -> Any:
-        return rows
-
-    def _write(self, delta: Any, rows: Any, moved: dict[str, int]) -> None:
-        self._before_write("before")
-        delta.append(rows, moved)
-        self._before_write("after")
-
-
 def tables(catalogue: Any) -> list[Any]:
     """In the place of sinks.schemas.tables."""
     return [SimpleNamespace(name=name) for name in TABLES]
+
+
+class ToyKit:
+    """Thousands of seeds a minute."""
+
+    layout = SimpleNamespace(event_layout=None)
+
+    def patches(self) -> list[Any]:
+        return [
+            mock.patch.object(outputs.Outputs, "publish", publish),
+            mock.patch.object(worker, "Decoder", Decoder),
+            mock.patch.object(recovery, "Shard", Shard),
+            mock.patch.object(writer, "RowMaker", RowMaker),
+            mock.patch.object(writer, "tables", tables),
+            mock.patch.object(writer, "pa", arrow),
+            mock.patch.object(writer, "pc", compute),
+        ]
+
+    def log(self, random: Random) -> list[tuple[int, int, bytes, bytes]]:
+        keys = [b"c%d" % random.randrange(CUSTOMERS) for _ in range(random.randint(4, 14))]
+        return [(random.randrange(SETTINGS.partitions), at, key, key) for at, key in enumerate(keys)]
+
+    def new_lake(self, files: Files, process: Process) -> Any:
+        return SimLake(files, None, process.world.at_write())
+
+    def differences(self, world: World, files: Files, number: int, records: list[Stored]) -> Iterator[str]:
+        shard = Shard(None, EVENTS, number)
+        triggers = shard.process(Columns(EVENTS, number, records)).triggers
+        found = [value.decode() for value in dict.fromkeys(sent(world, "triggers", number))]
+        if found != [text for _, text in triggers]:
+            yield f"partition {number}: triggers {found}, not {triggers}"
+        events = [(record.offset, f"{number}/{record.offset}") for record in records]
+        for name, right in (("events", events), ("triggers", triggers)):
+            if (rows := _rows(files[name], number)) != right:
+                yield f"partition {number}: {name} in the lake {rows}, not {right}"
+        state = Shard.restore(None, EVENTS, number, state_of(world, number).records())
+        if (state.counts, state.next_offset) != (shard.counts, shard.next_offset):
+            yield f"partition {number}: state {state.counts} at {state.next_offset}, not {shard.counts}"
+
+
+def _rows(files: DeltaFiles, number: int) -> list[tuple[int, str]]:
+    """Rows of a partition; their text begins with its number."""
+    rows = [row for _, part in files.commits for row in part.rows]
+    return sorted(row for row in rows if row[1].startswith(f"{number}/"))
