@@ -21,6 +21,7 @@ from streams.batches import BatchApp, BatchScheduler
 from streams.collector import set_collector
 from streams.settings import Settings
 from streams.troubles import pauses
+from streams.watchdog import watch
 from streams.worker import AgainError, UnsavedError, Worker
 
 log = logging.getLogger(__name__)
@@ -138,12 +139,13 @@ async def attempt(worker: Worker, finishing: asyncio.Future[bool]) -> None:
     tasks: list[asyncio.Task[None]] = []
     try:
         await worker.begin(lambda: app.consumer)
-        tasks = [asyncio.create_task(app.start()), asyncio.create_task(_until_crashed(app))]
+        tasks = [asyncio.create_task(one) for one in (app.start(), _until_crashed(app), watch(worker))]
         await _first(finishing, worker.failed, *tasks)
         await (worker.finish(end=True) if finishing.result() else worker.stop())
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await worker.end()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(app.stop(), STOP_S)

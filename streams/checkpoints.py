@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import dataclass
 
 from sinks.writer import Lake, LakeError
@@ -24,6 +25,8 @@ from streams.outputs import OUTPUT_KINDS, Item, Outputs, Sent
 from streams.state_log import Ends, Records, StateLog
 from streams.steps import Step
 from streams.troubles import Troubles, pauses
+
+LONG_COMMIT_S = 30.0  # of the lake, with its memory held meanwhile
 
 
 @dataclass(frozen=True)
@@ -45,35 +48,44 @@ class Checkpoints:
         self.outputs, self.lake, self.troubles = outputs, lake, troubles
         self._committing = threading.Lock()  # a commit that nobody waits for any more may still run
 
-    async def write(self, cuts: list[Cut], sent: list[Sent]) -> None:
-        """Make the cuts durable. Raises FencedError, and KafkaError where it is not known what was written."""
+    async def write(self, cuts: list[Cut], sent: list[Sent]) -> float:
+        """Make the cuts durable; returns what it cost, s: not what was waited for.
+
+        Raises FencedError, and KafkaError where it is not known what was written.
+        """
         await self.outputs.settle(sent)
         steps.reached(Step.OUTPUTS_ACKNOWLEDGED)
-        await self._commit_lake()
+        committing_s = await self._commit_lake()
         steps.reached(Step.LAKE_COMMITTED)
+        started = time.monotonic()
         await self._publish_profiles(cuts)
         with self.troubles.named("the broker", "the broker does not take the checkpoint"):
             await asyncio.gather(*(self._write_state(cut) for cut in cuts))
+        return committing_s + time.monotonic() - started
 
     async def _write_state(self, cut: Cut) -> None:
         await cut.log.write(cut.clock, cut.records, cut.next_offset, self._ends(cut.partition))
         steps.reached(Step.COMMITTED)
 
-    async def _commit_lake(self) -> None:
-        """Commit, as often as it takes: a disk that is full or a store that is away comes back."""
+    async def _commit_lake(self) -> float:
+        """Commit, as often as it takes: a disk that is full or a store that is away comes back. Returns s."""
         for pause in pauses():
             try:
-                await asyncio.to_thread(self._commit)
+                with self.troubles.named("the lake", "a commit of the lake takes very long", LONG_COMMIT_S):
+                    took_s = await asyncio.to_thread(self._commit)
             except LakeError as error:
                 self.troubles.begin("the lake", str(error))
                 await asyncio.sleep(pause)
             else:
                 self.troubles.end("the lake")
-                return
+                return took_s
+        raise AssertionError("unreachable: there is always another pause")
 
-    def _commit(self) -> None:
+    def _commit(self) -> float:
         with self._committing:
+            started = time.monotonic()
             self.lake.commit()
+            return time.monotonic() - started
 
     async def _publish_profiles(self, cuts: list[Cut]) -> None:
         topic = self.outputs.settings.topic("profiles")

@@ -21,6 +21,7 @@ from streams.show import NoCustomerError
 from streams.sources import SourceError
 from streams.state_log import FencedError
 from streams.topics import TopicError
+from streams.watchdog import StuckError
 from streams.worker import UnsavedError
 
 USER_ERRORS = (
@@ -40,6 +41,7 @@ USER_ERRORS = (
     SettingsError,
     SourceError,
     StateError,
+    StuckError,
     TopicError,
     UnsavedError,
     duckdb.Error,

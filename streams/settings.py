@@ -40,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     session_timeout_s: Annotated[float, Meta(ge=1, le=300, description="Group session timeout, s.")] = 10.0
     rebalance_timeout_s: Annotated[float, Meta(ge=1, le=600, description="Group rebalance timeout, s.")] = 10.0
+    watchdog_s: Annotated[float, Meta(ge=1, le=3600, description="Lag without progress after which it ends, s.")] = 60.0
     instance_id: Annotated[str, Meta(description="Static member of the group, one a worker; empty: a new member.")] = ""
 
     def topic(self, kind: str) -> str:

@@ -80,7 +80,7 @@ class FencedLog:
     async def is_ours(self, offset: int) -> bool:
         try:
             await self._transact(lambda producer: self._add_offset(producer, offset))
-        except FencedError:
+        except (FencedError, KafkaError):  # in doubt it is not
             return False
         return True
 
@@ -98,7 +98,7 @@ class FencedLog:
                 f"another worker has taken partition {self.partition} over: this one did not answer for longer than "
                 "--session-timeout-s. Nothing is lost; start it again"
             ) from None
-        except AssertionError as error:  # aiokafka's answer to a commit after its sender has failed
+        except AssertionError as error:  # aiokafka's answer when its sender has failed before
             raise KafkaError(f"the transaction of partition {self.partition} failed: {error}") from error
 
     async def close(self) -> None:

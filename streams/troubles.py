@@ -49,14 +49,22 @@ class Troubles:
         await self._none.wait()
 
     @contextmanager
-    def named(self, about: str, text: str) -> Iterator[None]:
+    def named(self, about: str, text: str, after_s: float = NAMED_AFTER_S) -> Iterator[None]:
         """What is inside should end soon; if it does not, that is a trouble until it does."""
-        timer = asyncio.get_running_loop().call_later(NAMED_AFTER_S, self.begin, about, text)
+        slow = False
+
+        def begin() -> None:
+            nonlocal slow
+            slow = True
+            self.begin(about, text)
+
+        timer = asyncio.get_running_loop().call_later(after_s, begin)
         try:
             yield
         finally:
             timer.cancel()
-            self.end(about)
+            if slow:
+                self.end(about)
 
 
 def pauses() -> Iterator[float]:

@@ -51,6 +51,7 @@ class Worker:
         self.decoder = Decoder(layout.event_layout)
         self.ownership = Ownership(Recovery(settings, layout, self.outputs), self._new_log, self._release, self.fail)
         self.events = 0
+        self.lag: dict[int, int] = {}  # records behind, of each partition that is ready; the watchdog asks for it
         self.on_output: Callable[[BatchOutput], None] | None = None
         self._checkpoints = Checkpoints(self.outputs, lake, self.troubles)
         self._consumer: Callable[[], BatchConsumer]
@@ -124,15 +125,15 @@ class Worker:
 
     async def _checkpoint(self, choose: Callable[[], dict[int, Owned]]) -> None:
         async with self._checkpointing:
-            started = time.monotonic()
             async with self._stepping:  # between two batches: what they put out is sent, or not yet thought of
+                started = time.monotonic()
                 cuts = [self._cut(number, *owned) for number, owned in choose().items()]
                 sent = self.outputs.take_sent()
+                dumping_s = time.monotonic() - started
             steps.reached(Step.DUMPED)
-            await self._checkpoints.write(cuts, sent)
+            self.checkpoint_took_s = dumping_s + await self._checkpoints.write(cuts, sent)
             self._saved |= {cut.partition: cut.next_offset for cut in cuts}
             self.checkpointed_at = time.monotonic()
-            self.checkpoint_took_s = self.checkpointed_at - started
 
     def _cut(self, number: int, shard: Shard, state_log: StateLog) -> Cut:
         profiles = self._profiles(shard) if self.settings.profiles else []
@@ -153,11 +154,13 @@ class Worker:
         )
 
     async def finish(self, *, end: bool) -> None:
-        """The last snapshots, and a checkpoint; at the `end` of a log also the metrics of open minutes."""
+        """Take no more; last snapshots, and a checkpoint; at the `end` of a log also the metrics of open minutes."""
+        await self.ownership.stop_preparing()
         async with self._stepping:
-            for shard in self.shards.values():
-                await self.put_out(shard.finish(end=end))
-        await self.checkpoint()
+            owned = self.ownership.revoke()
+            for one in owned.values():
+                await self.put_out(one.shard.finish(end=end))
+        await self._checkpoint(lambda: owned)
 
     async def stop(self) -> None:
         """`finish` of a worker that was asked to stop. Raises UnsavedError where that takes too long."""
