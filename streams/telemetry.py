@@ -185,4 +185,5 @@ def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
 
 
 def _bytes(shard: Shard) -> int:
-    return sum(array.nbytes for array in shard.rows.state if isinstance(array, np.ndarray))
+    rows = shard.rows
+    return sum(array.nbytes for arrays in (rows.state, rows.customers, rows.instances) for array in arrays)
