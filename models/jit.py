@@ -16,9 +16,11 @@ import numba
 import numpy as np
 
 KERNELS: Final = (
+    "columns",
     "decode_kernel",
     "decode_plan",
     "engine",
+    "events",
     "features",
     "hashing",
     "jit",
@@ -31,6 +33,7 @@ KERNELS: Final = (
     "rules",
     "texts",
     "timers",
+    "zones",
 )
 
 
