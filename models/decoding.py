@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from models.bad_rows import BadRow, Failure
 from models.columns import BAD, Columns, Field
 from models.decode_kernel import finish_rows, read_events
-from models.decode_plan import SLOW, Decoded, compile_plan, new_decoded, new_guesses
+from models.decode_plan import (
+    CUSTOMER_HASH,
+    ID_HASH,
+    RECEIVED,
+    SLOW,
+    TIME,
+    Decoded,
+    compile_plan,
+    new_decoded,
+    new_guesses,
+)
 from models.decode_record import Reading, RecordReader
 from models.events import EventLayout
 from models.records import Record, Records
@@ -39,9 +49,17 @@ class Decoder:
             partition=partition,
             offset=records.offset,
             timestamp=records.timestamp,
+            event_type=decoded.event_type,
+            event_time=decoded.numbers[TIME],
+            received_at=decoded.numbers[RECEIVED],
+            has_received_at=decoded.has_received_at,
+            id_hash=decoded.numbers[ID_HASH],
+            customer_hash=decoded.numbers[CUSTOMER_HASH],
             data=data,
+            start=decoded.spans[0],
+            size=decoded.spans[1],
+            properties=decoded.properties,
             bad_rows=bad_rows,
-            **decoded._asdict(),
         )
 
     def _read(self, records: Records) -> Decoded:
@@ -80,9 +98,9 @@ class _Rows:
     def put(self, row: int, value: bytes, reading: Reading) -> None:
         """The event of a record with this value."""
         decoded, event = self._decoded, reading.event
-        decoded.event_type[row], decoded.event_time[row] = reading.event_type, event.event_time
+        decoded.event_type[row], decoded.numbers[TIME, row] = reading.event_type, event.event_time
         if event.received_at is not None:
-            decoded.received_at[row], decoded.has_received_at[row] = event.received_at, True
+            decoded.numbers[RECEIVED, row], decoded.has_received_at[row] = event.received_at, True
         for column, cell in reading.cells:
             decoded.properties[row, column] = cell
         ids = (event.event_id, event.event, event.customer_id, event.channel, event.session_id, event.device_id)
@@ -99,7 +117,7 @@ class _Rows:
         if at < 0:
             at, start = len(self._more), len(self._records.data)
             self._more += text
-        self._decoded.start[number, row], self._decoded.size[number, row] = start + at, len(text)
+        self._decoded.spans[:, number, row] = start + at, len(text)
 
     def buffer(self) -> Bytes:
         """The records' data, and what was put behind it."""

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from models import features
-from models.jit import njit
+from models.jit import kernel, part
 from models.journeys import fire, mark_changed, take_event, touch
 from models.plan import (
     BOUNDARY,
@@ -59,7 +59,7 @@ _ROW: Final = int(SnapshotColumn.ROW)
 _VALUES: Final = int(SnapshotColumn.VALUES)
 
 
-@njit
+@part
 def no_room(plan, out):
     """Whether the buffers might not hold what one event or one timer causes."""
     transitions = len(out.transitions) - out.counts[TRANSITIONS]
@@ -67,7 +67,7 @@ def no_room(plan, out):
     return transitions < 2 * len(plan.journey_entity) + 1 or candidates < len(plan.rule_when)
 
 
-@njit
+@part
 def read_row(plan, state, kind, row, entity, values, first, out):
     """Fill `values` from `first` on with the features, tags and stages of a row."""
     predicate = plan.profile_predicate[entity]
@@ -82,7 +82,7 @@ def read_row(plan, state, kind, row, entity, values, first, out):
         values[first + k] = out.registers[plan.profile_registers[bound + k]]
 
 
-@njit
+@kernel
 def take_snapshots(plan, state, out, record, as_of):
     """Put the rows that changed since the last snapshot into the buffer, which has room; none is pending afterwards."""
     for k in range(state.numbers[PENDING]):
@@ -97,7 +97,7 @@ def take_snapshots(plan, state, out, record, as_of):
     state.numbers[PENDING] = 0
 
 
-@njit
+@part
 def advance(plan, state, out, record, timestamp):
     """Advance the clock to a record's timestamp and do what is due; returns why it paused."""
     clock = max(state.numbers[CLOCK], timestamp)
@@ -122,7 +122,7 @@ def advance(plan, state, out, record, timestamp):
             return _DONE
 
 
-@njit
+@part
 def is_duplicate(state, customer, event_id):
     """Whether the id is among the customer's last; if not, it is remembered."""
     ids = state.ids[customer]
@@ -135,7 +135,7 @@ def is_duplicate(state, customer, event_id):
     return False
 
 
-@njit
+@part
 def take_feature(plan, out, acc, cells, properties, time):
     """One event, one accumulator; true when the event is late for it."""
     if not holds(plan, plan.acc_where[acc], cells, cells, properties, np.nan, out):
@@ -151,7 +151,7 @@ def take_feature(plan, out, acc, cells, properties, time):
     return features.take(plan, acc, cells, value, time)
 
 
-@njit
+@part
 def take_features(plan, state, batch, out, record):
     """Update the rows that the event names; true when it is late for a feature."""
     late = False
@@ -173,7 +173,7 @@ def take_features(plan, state, batch, out, record):
     return late
 
 
-@njit
+@part
 def consider_rules(plan, state, batch, out, record, count):
     """Consider the first `count` rules of `out.considered`."""
     for k in range(count):
@@ -187,7 +187,7 @@ def consider_rules(plan, state, batch, out, record, count):
         consider(plan, state, out, rule, record, customer_row, instance_row, properties, time, np.nan)
 
 
-@njit
+@part
 def apply(plan, state, batch, out, record):
     """Apply one event of a declared type."""
     if is_duplicate(state, batch.rows[record, 0], batch.event_id[record]):
@@ -203,7 +203,7 @@ def apply(plan, state, batch, out, record):
     consider_rules(plan, state, batch, out, record, count)
 
 
-@njit
+@kernel
 def run(plan, state, batch, out, first):
     """Work through the records from `first`; returns (the record reached, why it paused)."""
     heap_room = 2 * len(plan.journey_entity) + 1
@@ -223,14 +223,14 @@ def run(plan, state, batch, out, first):
     return len(batch.timestamp), _DONE
 
 
-@njit
+@kernel
 def read_rows(plan, state, kind, rows, entity, values, out):
     """Fill values[row, k] with the k-th feature, tag or stage of each row of one entity."""
     for k in range(len(rows)):
         read_row(plan, state, kind, rows[k], entity, values[k], 0, out)
 
 
-@njit
+@kernel
 def requeue(plan, state, kind, rows, entities):
     """Rebuild the part of the heap that belongs to rows 0 … rows - 1 of a matrix; entities[row] is a row's type."""
     for row in range(rows):

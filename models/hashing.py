@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from models.jit import njit
+from models.jit import kernel, part
 
 _P1: Final = np.uint64(0x9E3779B185EBCA87)
 _P2: Final = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -21,7 +21,7 @@ _MURMUR_M: Final = np.uint32(0x5BD1E995)
 _MURMUR_R: Final = np.uint32(24)
 
 
-@njit
+@part
 def _word64(data, at):
     """8 bytes from `at`, little endian."""
     word = np.uint64(0)
@@ -30,7 +30,7 @@ def _word64(data, at):
     return word
 
 
-@njit
+@part
 def _word32(data, at):
     """4 bytes from `at`, little endian, as uint64."""
     word = np.uint64(0)
@@ -39,17 +39,17 @@ def _word32(data, at):
     return word
 
 
-@njit
+@part
 def _rotated(word, bits):
     return (word << np.uint64(bits)) | (word >> (_WORD_BITS - np.uint64(bits)))
 
 
-@njit
+@part
 def _round(lane, word):
     return _rotated(lane + word * _P2, 31) * _P1
 
 
-@njit
+@part
 def _stripes(data, start, size):
     """The part of XXH64 for inputs of 32 bytes and more: whole stripes of 32."""
     first, second = _P1 + _P2, _P2
@@ -65,7 +65,7 @@ def _stripes(data, start, size):
     return merged
 
 
-@njit
+@kernel
 def xxh64(data, start, size):
     """XXH64 (seed 0) of data[start : start + size], uint8, as int64."""
     merged = _stripes(data, start, size) if size >= 32 else _P5
@@ -85,7 +85,7 @@ def xxh64(data, start, size):
     return np.int64(merged ^ (merged >> np.uint64(32)))
 
 
-@njit
+@kernel
 def murmur2(data, start, size):
     """murmur2 of data[start : start + size] as Kafka's Java client computes it, uint32."""
     hashed = _MURMUR_SEED ^ np.uint32(size)
@@ -103,7 +103,7 @@ def murmur2(data, start, size):
     return np.uint32(hashed ^ (hashed >> np.uint32(15)))
 
 
-@njit
+@kernel
 def partition_of(data, start, size, partitions):
     """The partition that Java, kafka-python and aiokafka clients choose for a key."""
     return np.int64(murmur2(data, start, size) & np.uint32(0x7FFFFFFF)) % partitions

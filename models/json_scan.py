@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from models.jit import njit
+from models.jit import routine
 
 FAIL: Final = -1
 MAX_SCAN_DEPTH: Final = 60  # of nested arrays and objects; one bit each
@@ -47,13 +47,13 @@ _ESCAPED: Final = np.array([chr(byte) in '"\\/bfnrt' for byte in range(256)])
 _PLAIN: Final = np.array([0x20 <= byte < 0x80 and chr(byte) not in '"\\' for byte in range(256)])
 
 
-@njit
+@routine
 def byte(data, at, end):
     """The byte at a position, as int64; NOTHING at the end, which no JSON text holds outside of broken ones."""
     return np.int64(data[np.uintp(at)]) if at < end else NOTHING
 
 
-@njit
+@routine
 def after_space(data, at, end):
     """Behind white space; never FAIL."""
     while at < end:
@@ -64,19 +64,19 @@ def after_space(data, at, end):
     return at
 
 
-@njit
+@routine
 def after_byte(data, at, end, expected):
     """Behind white space and this byte."""
     at = after_space(data, at, end)
     return at + 1 if byte(data, at, end) == expected else FAIL
 
 
-@njit
+@routine
 def _is_continuation(data, at, end):
     return byte(data, at, end) & 0xC0 == 0x80
 
 
-@njit
+@routine
 def _after_wide(data, at, end):
     """Behind one character of two to four bytes (RFC 3629: no surrogates, nothing overlong, at most U+10FFFF)."""
     lead, second = byte(data, at, end), byte(data, at + 1, end)
@@ -93,7 +93,7 @@ def _after_wide(data, at, end):
     return at + 4
 
 
-@njit
+@routine
 def text_end(data, at, end):
     """The quote or backslash that comes next in a string; FAIL for what a string must not hold."""
     while at < end:
@@ -111,7 +111,7 @@ def text_end(data, at, end):
     return FAIL
 
 
-@njit
+@routine
 def _hex(c):
     """The number of a hexadecimal digit; FAIL for another byte."""
     if ZERO <= c <= ZERO + 9:
@@ -120,7 +120,7 @@ def _hex(c):
     return letter + 10 if 0 <= letter < 6 else FAIL
 
 
-@njit
+@routine
 def _after_escape(data, at, end):
     """Behind an escape, from its backslash; FAIL for a surrogate, which may be half a pair."""
     c = byte(data, at + 1, end)
@@ -135,7 +135,7 @@ def _after_escape(data, at, end):
     return FAIL if 0xD800 <= code < 0xE000 else at + 6
 
 
-@njit
+@routine
 def after_string(data, at, end):
     """Behind a string, from behind its opening quote."""
     at = text_end(data, at, end)
@@ -146,7 +146,7 @@ def after_string(data, at, end):
     return at if at == FAIL else at + 1
 
 
-@njit
+@routine
 def _after_literal(data, at, end, literal):
     if at + len(literal) > end:
         return FAIL
@@ -156,27 +156,27 @@ def _after_literal(data, at, end, literal):
     return at + len(literal)
 
 
-@njit
+@routine
 def after_null(data, at, end):
     return _after_literal(data, at, end, _NULL)
 
 
-@njit
+@routine
 def after_true(data, at, end):
     return _after_literal(data, at, end, _TRUE)
 
 
-@njit
+@routine
 def after_false(data, at, end):
     return _after_literal(data, at, end, _FALSE)
 
 
-@njit
+@routine
 def _is_digit(c):
     return ZERO <= c <= ZERO + 9
 
 
-@njit
+@routine
 def _after_digits(data, at, end):
     """Behind one digit or more."""
     if not _is_digit(byte(data, at, end)):
@@ -186,7 +186,7 @@ def _after_digits(data, at, end):
     return at
 
 
-@njit
+@routine
 def _after_integer(data, at, end):
     """Behind the part of a number before its point: no leading zeros."""
     if byte(data, at, end) == ZERO:
@@ -194,7 +194,7 @@ def _after_integer(data, at, end):
     return _after_digits(data, at, end)
 
 
-@njit
+@routine
 def after_number(data, at, end):
     """Behind a number, whatever its size."""
     if byte(data, at, end) == MINUS:
@@ -208,7 +208,7 @@ def after_number(data, at, end):
     return at
 
 
-@njit
+@routine
 def integer(data, at, end):
     """(position behind, value) of an integer without sign, of at most MAX_INT_DIGITS digits."""
     first, value = at, np.int64(0)
@@ -222,7 +222,7 @@ def integer(data, at, end):
     return (FAIL if data[np.uintp(first)] == ZERO and at - first > 1 else at), value
 
 
-@njit
+@routine
 def number(data, at, end):
     """(position behind, value) of a number that one exact multiplication or division gives (Clinger's fast path)."""
     negative = byte(data, at, end) == MINUS
@@ -259,7 +259,7 @@ def number(data, at, end):
     return at, value * _POWERS[power] if power >= 0 else value / _POWERS[-power]
 
 
-@njit
+@routine
 def _exponent(data, at, end):
     """(position behind, value) of an exponent of at most two digits, from behind its e."""
     c = byte(data, at, end)
@@ -275,7 +275,7 @@ def _exponent(data, at, end):
     return at, -value if negative else value
 
 
-@njit
+@routine
 def _after_scalar(data, at, end, c):
     """Behind a value that starts with the byte c and is no array or object."""
     if c == QUOTE:
@@ -289,7 +289,7 @@ def _after_scalar(data, at, end, c):
     return after_number(data, at, end)
 
 
-@njit
+@routine
 def after_name(data, at, end):
     """Behind the name of a field and its colon, from before the name."""
     at = after_byte(data, at, end, QUOTE)
@@ -298,7 +298,7 @@ def after_name(data, at, end):
     return at if at == FAIL else after_byte(data, at, end, COLON)
 
 
-@njit
+@routine
 def after_value(data, at, end):
     """Behind any value, nested at most MAX_SCAN_DEPTH deep. White space before it belongs to it, behind it does not."""
     objects, depth = np.int64(0), 0  # bit 0 of objects: whether the innermost is an object
@@ -330,7 +330,7 @@ def after_value(data, at, end):
             return FAIL
 
 
-@njit
+@routine
 def _after_closed(data, at, end, objects, depth):
     """Behind all that closes after a value, and the comma before the next: (position, objects, depth)."""
     while depth > 0:
@@ -344,7 +344,7 @@ def _after_closed(data, at, end, objects, depth):
     return at, objects, depth
 
 
-@njit
+@routine
 def first_field(data, at, end):
     """(position behind, whether fields follow) of an object's opening brace; behind the closing one if it is empty."""
     at = after_byte(data, at, end, OPEN_OBJECT)
@@ -354,7 +354,7 @@ def first_field(data, at, end):
     return (inside + 1, False) if byte(data, inside, end) == CLOSE_OBJECT else (inside, True)
 
 
-@njit
+@routine
 def next_field(data, at, end):
     """(position behind, whether another field follows) of what stands behind a field's value: a comma or a brace."""
     if at == FAIL:
@@ -366,7 +366,7 @@ def next_field(data, at, end):
     return (at + 1, False) if c == CLOSE_OBJECT else (FAIL, False)
 
 
-@njit
+@routine
 def plain_text(data, at, end):
     """(start, size, position behind) of a string without escapes, from its opening quote; size FAIL for another."""
     if byte(data, at, end) != QUOTE:
@@ -377,7 +377,7 @@ def plain_text(data, at, end):
     return at + 1, last - at - 1, last + 1
 
 
-@njit
+@routine
 def field_name(data, at, end):
     """(start, size, position of the value) of a field, as `plain_text`."""
     start, size, at = plain_text(data, after_space(data, at, end), end)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.jit import njit
+from models.jit import kernel, routine
 from models.json_scan import (
     FAIL,
     LOWER_N,
@@ -76,13 +76,13 @@ def read_lines(lines: Texts) -> Lines:
     return Lines(read, start, size, event_time, received_at, has_received_at.astype(np.bool_))
 
 
-@njit
+@kernel
 def _read_lines(data, start, size, out, read):
     for row in range(len(start)):
         read[row] = envelope(data, start[row], size[row], out, row)
 
 
-@njit
+@routine
 def envelope(data, start, size, out, row):
     """Reads the object in data[start : start + size] into out[:, row]; whether it was sure of all it read."""
     end, seen = start + size, 0
@@ -101,7 +101,7 @@ def envelope(data, start, size, out, row):
     return at != FAIL and after_space(data, at, end) == end and seen & _NEEDED == _NEEDED
 
 
-@njit
+@routine
 def _field(data, name, size):
     if equal_bytes(data, name, size, _CUSTOMER_ID, 0, len(_CUSTOMER_ID)):
         return _CUSTOMER
@@ -112,7 +112,7 @@ def _field(data, name, size):
     return _WRAPPED if equal_bytes(data, name, size, _RECORD, 0, len(_RECORD)) else _OTHER
 
 
-@njit
+@routine
 def _after_field(data, at, end, field, out, row):
     """Behind the value of a field, which is kept if it is one that is looked at."""
     if field == _CUSTOMER:

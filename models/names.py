@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.hashing import xxh64
-from models.jit import njit
+from models.jit import kernel, part
 from models.texts import Bytes, Ints, Texts, equal_bytes, value_at
 
 ROWS, BYTES = 0, 1  # of Names.used
@@ -101,13 +101,13 @@ def _longer(array: NDArray[Any], wanted: int) -> NDArray[Any]:
     return longer
 
 
-@njit
+@part
 def mixed(hashed, group):
     """The hash of a name in its group."""
     return hashed ^ (group * _MIX)
 
 
-@njit
+@kernel
 def fill_slots(hashes, count, slots):
     """Enter rows 0 … count - 1 into an empty table."""
     mask = len(slots) - 1
@@ -118,7 +118,7 @@ def fill_slots(hashes, count, slots):
         slots[slot] = row + 1
 
 
-@njit
+@part
 def find_or_add(names, data, start, size, hashed, group):
     """The row of a name, hashed by xxh64; a new one where there is none. There must be room."""
     mask = len(names.slots) - 1
@@ -139,7 +139,7 @@ def find_or_add(names, data, start, size, hashed, group):
     return row
 
 
-@njit
+@kernel
 def find(names, data, start, size, hashed, group):
     """The row of a name; -1 where there is none."""
     mask = len(names.slots) - 1
@@ -154,7 +154,7 @@ def find(names, data, start, size, hashed, group):
     return -1
 
 
-@njit
+@kernel
 def find_rows(names, data, start, size, hashes, wanted, rows):
     """rows[i] = the row of text i where wanted[i] is set; new ones are made in order."""
     for i in range(len(start)):
@@ -162,14 +162,14 @@ def find_rows(names, data, start, size, hashes, wanted, rows):
             rows[i] = find_or_add(names, data, start[i], size[i], hashes[i], 0)
 
 
-@njit
+@kernel
 def add_all(names, data, start, size, groups):
     """Make a row for each text, in order; for names that are not there yet."""
     for i in range(len(start)):
         find_or_add(names, data, start[i], size[i], xxh64(data, start[i], size[i]), groups[i])
 
 
-@njit
+@kernel
 def find_instances(names, data, start, size, customers, first_key, rows):
     """rows[i, e] = the row of record i's instance of entity e, 1 …; its key is text [first_key + e - 1, i], NULL: none.
 

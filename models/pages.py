@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.jit import njit
+from models.jit import kernel
 from models.texts import Texts, starts_of
 
 PAGE_FORMAT = 1
@@ -38,7 +38,7 @@ class PageError(ValueError):
     """A page that this version cannot read."""
 
 
-@njit
+@kernel
 def _pack(rows, templates, bits, values):
     """Note the cells of rows (int64 views) that differ from their templates; returns how many there are."""
     count, cell = 0, 0
@@ -52,7 +52,7 @@ def _pack(rows, templates, bits, values):
     return count
 
 
-@njit
+@kernel
 def _unpack(rows, bits, values):
     """Put the noted cells over rows that hold their templates."""
     count, cell = 0, 0

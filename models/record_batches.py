@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from models.jit import njit
+from models.jit import kernel, part
 from models.texts import NULL, equal_bytes
 
 HEADER_BYTES: Final = 61
@@ -32,7 +32,7 @@ _TICK_VALUE: Final = np.frombuffer(b"tick", np.uint8)
 _TICK_HEADERS: Final = np.frombuffer(b"\x02\x0azhice\x08tick", np.uint8)  # one header, as it is written
 
 
-@njit
+@part
 def big_endian(data, at, size):
     """A signed number of 2, 4 or 8 bytes."""
     number = np.int64(data[at]) if data[at] < 0x80 else np.int64(data[at]) - 0x100
@@ -41,7 +41,7 @@ def big_endian(data, at, size):
     return number
 
 
-@njit
+@part
 def varint(data, at, end):
     """(position behind, value) of a zigzag varint; FAIL if it is broken or goes beyond the end."""
     bits, shift = np.uint64(0), 0
@@ -55,7 +55,7 @@ def varint(data, at, end):
     return FAIL, np.int64(0)
 
 
-@njit
+@kernel
 def read_batches(data, header, start, end, records):
     """Fill in the records of batches; returns how many batches are whole: the next one, if there is one, is broken.
 
@@ -79,7 +79,7 @@ def read_batches(data, header, start, end, records):
     return len(header)
 
 
-@njit
+@part
 def _record(data, at, end, base, first, records, row):
     """Read one record; the position behind it."""
     at, length = varint(data, at, end)
@@ -97,12 +97,12 @@ def _record(data, at, end, base, first, records, row):
     return at if at == stop else FAIL
 
 
-@njit
+@part
 def _next_varint(data, at, end):
     return (FAIL, np.int64(0)) if at == FAIL else varint(data, at, end)
 
 
-@njit
+@part
 def _bytes(data, at, end):
     """(position behind, start, size) of bytes or NULL."""
     at, size = _next_varint(data, at, end)
@@ -111,7 +111,7 @@ def _bytes(data, at, end):
     return (at, at, NULL) if size < 0 else (at + size, at, size)
 
 
-@njit
+@part
 def _headers(data, at, end):
     """(position behind, whether one of them makes a tick)."""
     at, count = _next_varint(data, at, end)

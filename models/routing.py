@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from models.hashing import partition_of
-from models.jit import njit
+from models.jit import kernel, part
 from models.texts import NULL
 
 NO_TICK: Final = -(2**63)  # next tick before the first record
 
 
-@njit
+@part
 def after(timestamp, tick_ms):
     """The first tick after an instant."""
     return timestamp // tick_ms * tick_ms + tick_ms
 
 
-@njit
+@kernel
 def place(records, next_tick, tick_ms, numbers, counts):
     """The partition of each record, and how many rows each partition gets.
 
@@ -40,7 +40,7 @@ def place(records, next_tick, tick_ms, numbers, counts):
         counts[number] += ticks
 
 
-@njit
+@kernel
 def fill(records, next_tick, tick_ms, numbers, at, offsets, logs):
     """Put each record into its log, and ticks into all of them; returns the next tick.
 
@@ -58,7 +58,7 @@ def fill(records, next_tick, tick_ms, numbers, at, offsets, logs):
     return next_tick
 
 
-@njit
+@part
 def _put(records, i, at, offsets, number, logs):
     row = at[number]
     logs.offset[row] = offsets[number]
@@ -72,7 +72,7 @@ def _put(records, i, at, offsets, number, logs):
     offsets[number] += 1
 
 
-@njit
+@part
 def _put_ticks(timestamp, at, offsets, logs):
     for number in range(len(at)):
         row = at[number]

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.jit import njit
+from models.jit import kernel, part
 
 NULL: Final = -1  # size of a text that is NULL
 
@@ -99,7 +99,7 @@ def concatenate(parts: Sequence[Texts]) -> Texts:
     )
 
 
-@njit
+@kernel
 def copy_spans(data, start, size, target):
     """Copy data[start[i] : start[i] + size[i]] one behind the other into target."""
     at = 0
@@ -110,7 +110,7 @@ def copy_spans(data, start, size, target):
         at += max(size[i], 0)
 
 
-@njit
+@part
 def equal_bytes(data, start, size, other, other_start, other_size):
     """Whether two spans hold the same bytes."""
     if size != other_size:

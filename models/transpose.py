@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.jit import njit
+from models.jit import kernel
 
 _BLOCK = 64  # rows that are turned at once: what they touch of each column is then one run
 
 
-@njit
+@kernel
 def spread(values, groups, column_of, columns, valid, counts):
     """Put values[i, k] into row i of column column_of[groups[i], k] and note that it is no NULL.
 
@@ -27,7 +27,7 @@ def spread(values, groups, column_of, columns, valid, counts):
                     counts[column] += 1
 
 
-@njit
+@kernel
 def pack_bits(values, bits):
     """Set bit i where values[i] is 1; bits: uint8[(n + 7) // 8], zeros."""
     for i in range(len(values)):

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import faust
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from models.layout import Layout
 from sinks.writer import Lake
 from streams.batches import BatchApp, BatchScheduler
 from streams.collector import set_collector
 from streams.settings import Settings
-from streams.worker import Worker
+from streams.troubles import pauses
+from streams.watchdog import watch
+from streams.worker import AgainError, UnsavedError, Worker
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_POLL_S = 0.25
 FAUST_FOLDER = Path(tempfile.gettempdir()) / "zhice-faust"  # Faust makes it and keeps nothing there
 FETCH_BYTES = 2 * 1024 * 1024  # of one partition in one response; far larger ones cost more a byte to copy
+MAX_POLL_INTERVAL_S = 86_400.0  # a worker that waits for its lake stays in the group
+STOP_S = 5.0  # for Faust to leave the group
+LONG_S = 60.0  # an attempt that has lasted so long is no failure of the one before
 QUEUED_BATCHES = 8  # record batches that may wait between fetch and agent
 
 
@@ -45,7 +53,9 @@ def create_app(settings: Settings) -> BatchApp:
         broker_rebalance_timeout=settings.rebalance_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 10,
         broker_commit_interval=1.0,
-        consumer_auto_offset_reset="earliest",
+        broker_max_poll_interval=MAX_POLL_INTERVAL_S,
+        consumer_auto_offset_reset="none",
+        consumer_group_instance_id=settings.instance_id or None,
         stream_buffer_maxsize=QUEUED_BATCHES,
         stream_wait_empty=False,
     )
@@ -55,11 +65,11 @@ def wire(app: BatchApp, worker: Worker) -> None:
     """Let the app's agents, timers and signals drive the worker."""
     settings = worker.settings
     events = app.topic(settings.topic("events"), key_serializer="raw", value_serializer="raw")
-    assigned: set[int] = set()
+    app.on_assigned = worker.ownership.assign
 
     @app.agent(events, concurrency=1)
     async def batches(stream: faust.StreamT[Any]) -> None:
-        async for batch in stream.noack().events():
+        async for batch in stream.noack():
             await guard(worker, worker.take, batch)
 
     @app.timer(CHECKPOINT_POLL_S)
@@ -71,56 +81,98 @@ def wire(app: BatchApp, worker: Worker) -> None:
 
         @app.timer(settings.tick_ms / 1000)
         async def ticks() -> None:
-            await guard(worker, worker.tick, assigned)
+            await guard(worker, worker.tick)
 
     @app.on_partitions_revoked.connect
     async def on_revoked(sender: Any, revoked: set[TopicPartition], **_: Any) -> None:
-        await guard(worker, worker.revoked, {tp.partition for tp in revoked})
-
-    @app.on_partitions_assigned.connect
-    async def on_assigned(sender: Any, assigned: set[TopicPartition], **_: Any) -> None:
-        remember({tp.partition for tp in assigned if tp.topic == events.get_topic_name()})
-
-    def remember(partitions: set[int]) -> None:
-        assigned.clear()
-        assigned.update(partitions)
-        worker.assigned(partitions)
+        if revoked:
+            await attempted(worker, worker.revoked)
 
 
 async def guard(worker: Worker, step: Callable[..., Awaitable[None]], *arguments: Any) -> None:
-    """Run a step; an error stops the worker with nothing acked, since Faust would ack the batch and go on."""
-    if worker.failed.done():
+    """Run a step of an agent or a timer; after an error it does not return, since Faust would go on."""
+    if worker.failed.done() or not await attempted(worker, step, *arguments):
         await asyncio.Event().wait()
+
+
+async def attempted(worker: Worker, step: Callable[..., Awaitable[None]], *arguments: Any) -> bool:
+    """Run a step; an error stops the worker, with nothing of it durable."""
     try:
         await step(*arguments)
-    except asyncio.CancelledError:
-        raise
     except Exception as error:
-        log.exception("the worker cannot go on")
-        if not worker.failed.done():
-            worker.failed.set_exception(error)
-        await asyncio.Event().wait()
+        worker.fail(error)
+        return False
+    return True
 
 
 async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[Worker], Awaitable[bool]]) -> Worker:
     """Run a worker until `until` returns (true: at the end of the log), or it fails.
 
-    Then take the last snapshots and a checkpoint, and leave. Raises what the worker failed with.
+    Then take the last snapshots and a checkpoint, and leave. What fails for the broker's sake is tried again, from the
+    last checkpoint, as often as it takes. Raises what else the worker failed with.
     """
     set_collector()
     worker = Worker(settings, layout, lake)
-    app = create_app(settings)
-    wire(app, worker)
-    await worker.outputs.start()
-    finishing = asyncio.create_task(until(worker))
+    finishing = asyncio.ensure_future(until(worker))
     try:
-        await app.start()
-        await asyncio.wait({finishing, worker.failed}, return_when=asyncio.FIRST_COMPLETED)
-        if worker.failed.done():
-            worker.failed.result()
-        await worker.finish(end=finishing.result())
+        waits = pauses()
+        while True:
+            started = time.monotonic()
+            try:
+                await attempt(worker, finishing)
+                return worker
+            except (AgainError, KafkaError) as error:
+                log.warning("the worker begins again from its last checkpoint", exc_info=error)
+                worker.troubles.begin("the group", f"the worker begins again: {_words(error)}")
+            if time.monotonic() - started > LONG_S:
+                waits = pauses()
+            await asyncio.wait({finishing}, timeout=next(waits))
+            if finishing.done():
+                finishing.result()
+                raise UnsavedError(
+                    f"stopped without a last checkpoint: {worker.trouble}. "
+                    "Nothing is lost: the next start goes on from the one before"
+                )
     finally:
         finishing.cancel()
-        await app.stop()
-        await worker.outputs.stop()
-    return worker
+
+
+async def attempt(worker: Worker, finishing: asyncio.Future[bool]) -> None:
+    """From joining the group to leaving it. Raises KafkaError or AgainError for what another attempt may mend."""
+    app = create_app(worker.settings)
+    wire(app, worker)
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        await worker.begin(lambda: app.consumer)
+        tasks = [asyncio.create_task(one) for one in (app.start(), _until_crashed(app), watch(worker))]
+        if worker.settings.standbys:
+            tasks.append(asyncio.create_task(worker.standby.follow(lambda: worker.ownership.held)))
+        await _first(finishing, worker.failed, *tasks)
+        await (worker.finish(end=True) if finishing.result() else worker.stop())
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await worker.end()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(app.stop(), STOP_S)
+
+
+async def _first(finishing: asyncio.Future[bool], failed: asyncio.Future[None], *tasks: asyncio.Task[None]) -> None:
+    """Wait until the worker is to finish; raises what happens before that."""
+    waiting: set[asyncio.Future[Any]] = {finishing, failed, *tasks}
+    while not finishing.done():
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for one in done:
+            one.result()
+
+
+async def _until_crashed(app: BatchApp) -> None:
+    """Faust's services crash apart from the one that we wait for. Raises what the app crashed with."""
+    while not app.crashed:
+        await asyncio.sleep(CHECKPOINT_POLL_S)
+    raise app.crash_reason or AgainError("Faust stopped")
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

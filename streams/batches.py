@@ -1,13 +1,12 @@
 """Faust on record batches: one item per partition and fetch instead of one per record.
 
-Faust's own extension points: `ConsumerScheduler`, and a `Transport` whose consumer commits what a checkpoint acked.
-Batches of a partition are processed in order, so the highest acked batch is the processed prefix; Faust's own gap logic
-would commit past batches that are still queued (its issue 606).
+Faust's own extension points: `ConsumerScheduler`, and a `Transport` with a consumer of ours. That consumer commits
+nothing, since a checkpoint does, and fetches nothing from a partition until the worker releases it at an offset.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import faust
@@ -15,21 +14,31 @@ from aiokafka import TopicPartition
 from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.transport.utils import DefaultSchedulingStrategy
+from faust.types import TP
 
 from models.records import Records
 from streams.fetching import RecordsThread
 
 
 class RecordBatch:
-    """What one fetch returned for one partition, in the shape of the single record that Faust expects."""
+    """What one fetch returned for one partition, in the shape of the single record that Faust expects.
+
+    Its value is itself. `start` is the offset from which it was read: between `start` and the first record there are
+    none. The consumer sets it.
+    """
 
     timestamp_type = serialized_key_size = serialized_value_size = 0
     key = checksum = None
     headers = ()
 
     def __init__(self, tp: TopicPartition, records: Records) -> None:
-        self.topic, self.partition, self.value = tp.topic, tp.partition, records
+        self.topic, self.partition, self.records = tp.topic, tp.partition, records
         self.offset, self.timestamp = int(records.offset[-1]), int(records.timestamp[-1])
+        self.start = -1
+
+    @property
+    def value(self) -> RecordBatch:
+        return self
 
 
 class BatchScheduler(DefaultSchedulingStrategy):
@@ -42,22 +51,58 @@ class BatchScheduler(DefaultSchedulingStrategy):
 
 
 class BatchConsumer(KafkaConsumer):
-    """Fetches columns, and commits the highest acked batch of a partition."""
+    """Holds a partition from its assignment until `release`; commits nothing of its own."""
+
+    app: BatchApp
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._held: set[TP] = set()
+        self._next: dict[TP, int] = {}  # offset from which the next batch of a partition is read
 
     def _new_consumer_thread(self) -> RecordsThread:
+        """One that fetches columns."""
         return RecordsThread(self, loop=self.loop, beacon=self.beacon)
 
-    def _new_offset(self, tp: TopicPartition) -> int | None:
-        acked = self._acked[tp]
-        if not acked:
-            return None
-        highest = max(acked)
-        acked.clear()
-        self._acked_index[tp].clear()
-        return int(highest) + 1
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Called in each rebalance, before anything of the new assignment is fetched."""
+        self._held = set(assigned)
+        self._next.clear()
+        await self.app.on_assigned({tp.partition for tp in assigned})
+        await super().on_partitions_assigned(assigned, generation_id)
 
-    async def _add_gap(self, tp: TopicPartition, offset_from: int, offset_to: int) -> None:
+    async def release(self, tp: TP, offset: int) -> None:
+        """Fetch from a partition, from this offset on. It must be assigned."""
+        await self.seek(tp, offset)
+        self._next[tp] = offset
+        self._held.discard(tp)
+        super().resume_partitions({tp})
+
+    async def commit_offset(self, tp: TP, offset: int) -> None:
+        """For a broker without transactions."""
+        await self._commit({tp: offset})
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Faust resumes all at the end of a rebalance."""
+        super().resume_partitions(set(tps) - self._held)
+
+    async def perform_seek(self) -> None:
+        """Faust would go to the committed offsets; `release` says where to go on."""
+
+    def _to_message(self, tp: TP, record: RecordBatch) -> Any:
+        record.start = self._next.get(tp, record.offset + 1)
+        self._next[tp] = record.offset + 1
+        return super()._to_message(tp, record)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """Nothing is Faust's to commit."""
+        return None
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets inside a batch are no gaps."""
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust would miss its own commits; streams/watchdog.py looks at progress."""
 
 
 class BatchTransport(KafkaTransport):
@@ -65,7 +110,9 @@ class BatchTransport(KafkaTransport):
 
 
 class BatchApp(faust.App):
-    """A Faust app whose agents receive record batches."""
+    """A Faust app whose agents receive record batches; `on_assigned` is called with the partitions of an assignment."""
+
+    on_assigned: Callable[[set[int]], Awaitable[None]]
 
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self, loop=self.loop)

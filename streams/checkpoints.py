@@ -1,90 +1,99 @@
-"""Checkpoints and restore. A checkpoint, for all partitions of this worker at once, in this order:
+"""A checkpoint: the moment at which shards are durable up to an offset.
 
-1. dump dirty pages and note the batches that they cover, at one moment;
-2. every output sent so far is acknowledged;
-3. the lake has committed its rows;
-4. pages are acknowledged, and then each partition's closing record, alone in its batch;
-5. the batches are acked, which lets Faust commit their offsets.
+A `Cut` is what a checkpoint is about to make durable, of one partition and taken at one moment, between two batches.
+For all partitions of a worker at once, in this order:
 
-A crash in between only means replay: pages behind the last closing record are not used, and the lake drops what it
-has.
+1. every output that was sent up to the cut is acknowledged;
+2. the lake has committed its rows;
+3. for each partition, its log writes the pages, the closing record and the source offset, in one transaction where the
+   broker has them.
+
+A crash at any point only means replay: pages without their closing record are not used, the lake drops the rows that
+it has, and what was sent is not sent again. The steps are named in streams/steps.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import threading
+import time
+from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from sinks.writer import Lake, LakeError
+from streams import steps
+from streams.outputs import OUTPUT_KINDS, Item, Outputs, Sent
+from streams.state_log import Ends, Records, StateLog
+from streams.steps import Step
+from streams.troubles import Troubles, pauses
 
-from models.layout import Layout
-from models.shard import Shard
-from models.shard_state import CLOSING_KEY
-from streams.outputs import Outputs
-from streams.settings import Settings
-
-log = logging.getLogger(__name__)
-
-Records = list[tuple[bytes, bytes]]
-
-
-class RestoreError(RuntimeError):
-    """A shard could not be read in time; the message says what to do."""
+LONG_COMMIT_S = 30.0  # of the lake, with its memory held meanwhile
 
 
-async def write_state(outputs: Outputs, topic: str, dumps: dict[int, tuple[int, Records]]) -> None:
-    """Steps 4: dumps holds, by partition, the clock (ms) and the records of `Shard.dump`."""
-    for partition, (clock, records) in dumps.items():
-        pages = ((key, value, []) for key, value in records if key != CLOSING_KEY)
-        await outputs.send(topic, partition, clock, pages)
-    await outputs.settled()
-    for partition, (clock, records) in dumps.items():
-        await outputs.send(topic, partition, clock, [(*records[-1], [])])
-    await outputs.settled()
+@dataclass(frozen=True)
+class Cut:
+    """`records`: of `Shard.dump`; `profiles`: of the customers that changed."""
+
+    partition: int
+    log: StateLog
+    clock: int  # ms
+    next_offset: int
+    records: Records
+    profiles: list[Item]
 
 
-async def read_partition(settings: Settings, topic: str, partition: int) -> Records:
-    """All records of a partition of the state topic, up to the end that it has now. Raises RestoreError."""
-    tp = TopicPartition(topic, partition)
-    reader = AIOKafkaConsumer(
-        bootstrap_servers=settings.broker,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        max_partition_fetch_bytes=16 * 1024 * 1024,
-    )
-    await reader.start()
-    try:
-        reader.assign([tp])
-        await reader.seek_to_beginning(tp)
-        return await asyncio.wait_for(_read(reader, tp), settings.restore_timeout_s)
-    except TimeoutError:
-        raise RestoreError(
-            f"reading {topic}-{partition} took longer than {settings.restore_timeout_s:g} s; "
-            "check the broker, or raise --restore-timeout-s"
-        ) from None
-    finally:
-        await reader.stop()
+class Checkpoints:
+    """Writes them."""
 
+    def __init__(self, outputs: Outputs, lake: Lake, troubles: Troubles) -> None:
+        self.outputs, self.lake, self.troubles = outputs, lake, troubles
+        self._committing = threading.Lock()  # a commit that nobody waits for any more may still run
 
-async def _read(reader: AIOKafkaConsumer, tp: TopicPartition) -> Records:
-    found: Records = []
-    end = (await reader.end_offsets([tp]))[tp]
-    while True:
-        records = (await reader.getmany(tp, timeout_ms=200, max_records=5000)).get(tp, ())
-        found += [(record.key, record.value) for record in records]
-        # the embedded broker reports the base offset of the last batch as the end: go on until nothing comes
-        if not records and await reader.position(tp) >= end:
-            return found
+    async def write(self, cuts: list[Cut], sent: list[Sent]) -> float:
+        """Make the cuts durable; returns what it cost, s: not what was waited for.
 
+        Raises FencedError, and KafkaError where it is not known what was written.
+        """
+        await self.outputs.settle(sent)
+        steps.reached(Step.OUTPUTS_ACKNOWLEDGED)
+        committing_s = await self._commit_lake()
+        steps.reached(Step.LAKE_COMMITTED)
+        started = time.monotonic()
+        await self._publish_profiles(cuts)
+        with self.troubles.named("the broker", "the broker does not take the checkpoint"):
+            await asyncio.gather(*(self._write_state(cut) for cut in cuts))
+        return committing_s + time.monotonic() - started
 
-async def restore(settings: Settings, layout: Layout, events_topic: str, partition: int) -> Shard:
-    """The shard of a partition as of its last checkpoint; an empty one where there is none."""
-    records = await read_partition(settings, settings.topic("state"), partition)
-    shard = await asyncio.to_thread(Shard.restore, layout, events_topic, partition, records)
-    log.info(
-        "restored partition %d: %d customers, next offset %d",
-        partition,
-        shard.rows.customers.count,
-        shard.next_offset,
-    )
-    return shard
+    async def _write_state(self, cut: Cut) -> None:
+        await cut.log.write(cut.clock, cut.records, cut.next_offset, self._ends(cut.partition))
+        steps.reached(Step.COMMITTED)
+
+    async def _commit_lake(self) -> float:
+        """Commit, as often as it takes: a disk that is full or a store that is away comes back. Returns s."""
+        for pause in pauses():
+            try:
+                with self.troubles.named("the lake", "a commit of the lake takes very long", LONG_COMMIT_S):
+                    took_s = await asyncio.to_thread(self._commit)
+            except LakeError as error:
+                self.troubles.begin("the lake", str(error))
+                await asyncio.sleep(pause)
+            else:
+                self.troubles.end("the lake")
+                return took_s
+        raise AssertionError("unreachable: there is always another pause")
+
+    def _commit(self) -> float:
+        with self._committing:
+            started = time.monotonic()
+            self.lake.commit()
+            return time.monotonic() - started
+
+    async def _publish_profiles(self, cuts: list[Cut]) -> None:
+        topic = self.outputs.settings.topic("profiles")
+        for cut in cuts:
+            await self.outputs.send(topic, cut.partition, cut.clock, cut.profiles)
+
+    def _ends(self, partition: int) -> Ends:
+        """From where on an output partition holds what this checkpoint does not cover."""
+        topics = {kind: self.outputs.settings.topic(kind) for kind in OUTPUT_KINDS}
+        ends = self.outputs.ends
+        return {kind: ends[topic, partition] for kind, topic in topics.items() if (topic, partition) in ends}

@@ -3,6 +3,7 @@ what to do, with exit code 1 (2 for wrong usage, 130 for Ctrl-C)."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -13,9 +14,7 @@ import msgspec
 import rich_click as click
 from click.shell_completion import get_completion_class
 
-from models.catalogue import CatalogueErrors
 from streams import settings as worker_settings
-from streams.show import echo_error
 
 CATALOGUE = click.option("--catalogue", default="", metavar="PATH", help="Folder or file; absent: retail_bank.")
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
@@ -27,18 +26,23 @@ class Zhice(click.RichGroup):
     """Turns errors that a user can mend into one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from streams.errors import USER_ERRORS
-
         try:
             return super().invoke(ctx)
-        except USER_ERRORS as error:
-            echo_error(error)
-            ctx.exit(1)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
         except BrokenPipeError:
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("zhice: stopped", err=True)
             ctx.exit(INTERRUPTED)
+        except Exception as error:
+            from streams.errors import USER_ERRORS  # late: it imports everything, and a worker must hear signals soon
+            from streams.show import echo_error
+
+            if not isinstance(error, USER_ERRORS):
+                raise
+            echo_error(error)
+            ctx.exit(getattr(error, "exit_code", 1))
 
 
 @click.group(cls=Zhice, context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,8 +96,6 @@ def broker(port: int, apache: bool) -> None:
 
     Example: zhice broker --port 9092
     """
-    import signal
-
     from streams.broker import EmbeddedBroker
     from streams.kafka_broker import ApacheKafka
 
@@ -122,6 +124,12 @@ def topics(as_json: bool, **options: Any) -> None:
         click.echo(f"{'made' if report.made else 'present':8} {report.name}  {report.partitions} partitions")
 
 
+def _stop_early(*_: object) -> None:
+    """SIGTERM before there is a worker that could take a checkpoint."""
+    click.echo("stopped before it began")
+    sys.exit()
+
+
 @main.command()
 @worker_options
 def worker(**options: Any) -> None:
@@ -129,6 +137,7 @@ def worker(**options: Any) -> None:
 
     Example: zhice worker --broker 127.0.0.1:9092 --lake .zhice/lake
     """
+    signal.signal(signal.SIGTERM, _stop_early)
     from streams.serve import serve
 
     serve(worker_settings.load(options))
@@ -238,6 +247,7 @@ def catalogue_check(path: str) -> None:
 
     Example: zhice catalogue check my_catalogue/
     """
+    from models.catalogue import CatalogueErrors
     from streams.catalogues import read_catalogue
 
     try:

@@ -11,19 +11,23 @@ from sinks.lake import NoLakeError
 from sinks.writer import LakeError
 from streams.broker import BrokerError
 from streams.catalogues import NoCatalogueError
-from streams.checkpoints import RestoreError
 from streams.demo import DemoError
 from streams.record_files import RecordFileError
+from streams.recovery import RestoreError
 from streams.replay import ReplayError
 from streams.settings import SettingsError
 from streams.show import NoCustomerError
 from streams.sources import SourceError
+from streams.state_log import FencedError
 from streams.topics import TopicError
+from streams.watchdog import StuckError
+from streams.worker import UnsavedError
 
 USER_ERRORS = (
     BrokerError,
     CatalogueErrors,
     DemoError,
+    FencedError,
     LakeError,
     NoCatalogueError,
     NoCustomerError,
@@ -35,6 +39,8 @@ USER_ERRORS = (
     SettingsError,
     SourceError,
     StateError,
+    StuckError,
     TopicError,
+    UnsavedError,
     duckdb.Error,
 )

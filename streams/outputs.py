@@ -3,43 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
+import xxhash
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import RecordMetadata
 
 from models.catalogue import Catalogue
 from models.decisions import Transition
 from models.gates import trigger_of
 from models.outputs import BatchOutput
 from models.records import TICK_HEADER
+from streams import clients
 from streams.settings import Settings
+from streams.troubles import Troubles
+
+CLOSE_S = 5.0
+OUTPUT_KINDS = ("transitions", "decisions", "triggers", "bad-rows")
 
 Item = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, value, headers
 _encode = msgspec.json.Encoder().encode
 
 
-class Outputs:
-    """Sends what a batch put out; `settled` waits until the broker has acknowledged all of it."""
+class Sent(NamedTuple):
+    """A batch on its way."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
-        self.settings, self.catalogue = settings, catalogue
-        self.producer = AIOKafkaProducer(
-            bootstrap_servers=settings.broker,
-            enable_idempotence=settings.idempotence,
-            acks="all",
-            max_batch_size=1_000_000,
-            max_request_size=8 * 1024 * 1024,
-            linger_ms=0,
-        )
-        self._sent: list[asyncio.Future[object]] = []
+    topic: str
+    partition: int
+    records: int
+    acknowledged: asyncio.Future[RecordMetadata]
+
+
+class Outputs:
+    """Sends what a batch put out.
+
+    After a restore the same comes again: what is `remember`ed as sent is not sent a second time. `ends` says, by topic
+    and partition, from which offset on nothing was acknowledged by `settle`.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, troubles: Troubles) -> None:
+        self.settings, self.catalogue, self.troubles = settings, catalogue, troubles
+        self.ends: dict[tuple[str, int], int] = {}
+        self.repeats = 0  # outputs that a replay made again and that were not sent again
+        self._sent: list[Sent] = []
+        self._before: dict[tuple[str, int], set[bytes]] = {}
 
     async def start(self) -> None:
+        """Begin with a new producer. Raises KafkaError where no broker answers."""
+        self.producer = clients.producer(self.settings)
+        self._sent, self._before, self.ends = [], {}, {}
         await self.producer.start()
 
     async def stop(self) -> None:
-        await self.producer.stop()
+        await stop_producer(self.producer)
 
     async def publish(self, output: BatchOutput) -> None:
         """Send transitions, decisions, triggers and bad rows to the partition of the same number."""
@@ -61,28 +82,87 @@ class Outputs:
         await self.send(topic("bad-rows"), partition, clock, ((row.key, _encode(row), []) for row in rows))
 
     async def send(self, topic: str, partition: int, timestamp: int, items: Iterable[Item]) -> None:
-        """Send records in as few batches as fit; timestamp: ms."""
-        builder = self.producer.create_batch()
-        for key, value, headers in items:
-            metadata = builder.append(key=key, value=value, timestamp=timestamp, headers=headers)
-            if metadata is None:
-                await self._send_batch(builder, topic, partition)
-                builder = self.producer.create_batch()
-                builder.append(key=key, value=value, timestamp=timestamp, headers=headers)
-        if builder.record_count():
-            await self._send_batch(builder, topic, partition)
+        """Send records in as few batches as fit, but for those that were sent before; timestamp: ms."""
+        if before := self._before.get((topic, partition)):
+            items = [item for item in items if not self._is_repeat(before, item)]
+        with self.troubles.named("the broker", "the broker does not take what the worker sends"):
+            self._sent += await send_items(self.producer, topic, partition, timestamp, items)
 
     async def send_tick(self, partition: int, timestamp: int) -> None:
         """Send the time, ms, to a partition of the events topic."""
         await self.send(self.settings.topic("events"), partition, timestamp, [(None, None, [TICK_HEADER])])
 
-    async def _send_batch(self, builder: object, topic: str, partition: int) -> None:
-        self._sent.append(await self.producer.send_batch(builder, topic, partition=partition))
-
-    async def settled(self) -> None:
-        """Wait for every send so far. Raises KafkaError for one that failed; nothing may then be acked."""
+    def take_sent(self) -> list[Sent]:
+        """What was sent since the last call, for `settle`."""
         sent, self._sent = self._sent, []
-        await asyncio.gather(*sent)
+        return sent
+
+    async def settle(self, sent: list[Sent]) -> None:
+        """Wait until all of it is acknowledged. Raises KafkaError for what failed; it then counts as not sent."""
+        with self.troubles.named("the broker", "the broker does not acknowledge what the worker sent"):
+            for one in sent:
+                metadata = await one.acknowledged
+                if metadata.offset >= 0:  # unknown where the broker had it already
+                    self.ends[one.topic, one.partition] = metadata.offset + one.records
+
+    def remember(self, topic: str, partition: int, end: int, sent: Collection[bytes]) -> None:
+        """Outputs of a partition from offset `end` on were sent after its last checkpoint; digests of `digest`."""
+        self.ends[topic, partition] = end
+        self._before[topic, partition] = set(sent)
+
+    def _is_repeat(self, before: set[bytes], item: Item) -> bool:
+        found = digest(item[0], item[1])
+        if found not in before:
+            return False
+        before.remove(found)
+        self.repeats += 1
+        return True
+
+
+def digest(key: bytes | None, value: bytes | None) -> bytes:
+    """Two outputs are the same when key and value are: every output names the event or the deadline that caused it."""
+    return xxhash.xxh3_128_digest(b"%d:%b%b" % (len(key or b""), key or b"", value or b""))
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Stop a producer, which may have failed, without waiting long for a broker that is away."""
+    try:
+        await asyncio.wait_for(producer.stop(), CLOSE_S)
+    except (KafkaError, TimeoutError):
+        await producer._sender.close()  # else it would still send what was given up, when the broker is back
+        await producer.client.close()
+
+
+async def send_items(
+    producer: AIOKafkaProducer, topic: str, partition: int, timestamp: int, items: Iterable[Item]
+) -> list[Sent]:
+    """Send records in as few batches as fit; timestamp: ms. While no broker takes them it waits."""
+    sent, builder = [], producer.create_batch()
+    for key, value, headers in items:
+        if builder.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
+            sent.append(await _send_batch(producer, builder, topic, partition))
+            builder = producer.create_batch()
+            builder.append(key=key, value=value, timestamp=timestamp, headers=headers)
+    if builder.record_count():
+        sent.append(await _send_batch(producer, builder, topic, partition))
+    return sent
+
+
+async def deliver(
+    producer: AIOKafkaProducer, topic: str, partition: int, timestamp: int, items: Iterable[Item]
+) -> None:
+    """`send_items`, and wait until the broker has acknowledged them. Raises KafkaError."""
+    sent = await send_items(producer, topic, partition, timestamp, items)
+    await asyncio.gather(*(one.acknowledged for one in sent))
+
+
+async def _send_batch(producer: AIOKafkaProducer, builder: BatchBuilder, topic: str, partition: int) -> Sent:
+    while True:
+        try:
+            acknowledged = await producer.send_batch(builder, topic, partition=partition)
+        except KafkaTimeoutError:  # the batch before it still waits for the broker; this one was not queued
+            continue
+        return Sent(topic, partition, builder.record_count(), acknowledged)
 
 
 def rfc3339(time_ms: int) -> str:

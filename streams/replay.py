@@ -36,7 +36,7 @@ def produce(settings: Settings, path: str) -> list[int]:
 async def _produce(settings: Settings, path: Path) -> list[int]:
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.broker,
-        enable_idempotence=settings.idempotence,
+        enable_idempotence=settings.transactions,
         acks="all",
         max_batch_size=BATCH_BYTES,
         max_request_size=4 * 1024 * 1024,

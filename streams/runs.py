@@ -43,7 +43,7 @@ def embedded_broker(settings: Settings) -> Iterator[Settings]:
     """The settings of a worker on an embedded broker that lives as long as the context."""
     with EmbeddedBroker() as broker:
         yield for_replay(
-            settings, broker=broker.address, idempotence=False, session_timeout_s=6.0, rebalance_timeout_s=3.0
+            settings, broker=broker.address, transactions=False, session_timeout_s=6.0, rebalance_timeout_s=3.0
         )
 
 

@@ -24,7 +24,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     replication: Annotated[int, Meta(ge=1, le=7, description="Replicas of every topic.")] = 1
     catalogue: Annotated[str, Meta(description="Folder or file of the catalogue; empty: retail_bank.")] = ""
     lake: Annotated[str, Meta(description="Folder of the lake.")] = ".zhice/lake"
-    idempotence: Annotated[bool, Meta(description="Idempotent producer; the embedded broker has none.")] = True
+    transactions: Annotated[
+        bool, Meta(description="Transactional and idempotent producers; the embedded broker has none.")
+    ] = True
     profiles: Annotated[bool, Meta(description="Publish customers' profiles at each checkpoint.")] = True
     tick_ms: Annotated[int, Meta(ge=0, le=60_000, description="A tick on each idle partition every … ms; 0: none.")] = (
         1000
@@ -33,8 +35,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_max_s: Annotated[float, Meta(ge=1, le=3600, description="Most time between checkpoints, s.")] = 300.0
     fetch_records: Annotated[int, Meta(ge=1, le=100_000, description="Records of one record batch, at most.")] = 20_000
     restore_timeout_s: Annotated[float, Meta(ge=1, le=3600, description="Deadline for reading a shard, s.")] = 120.0
+    skip_expired: Annotated[bool, Meta(description="Go on where the broker has deleted events not worked through.")] = (
+        False
+    )
     session_timeout_s: Annotated[float, Meta(ge=1, le=300, description="Group session timeout, s.")] = 10.0
     rebalance_timeout_s: Annotated[float, Meta(ge=1, le=600, description="Group rebalance timeout, s.")] = 10.0
+    standbys: Annotated[int, Meta(ge=0, le=1, description="1: keep a copy of the state of others' partitions.")] = 0
+    watchdog_s: Annotated[float, Meta(ge=1, le=3600, description="Lag without progress after which it ends, s.")] = 60.0
+    instance_id: Annotated[str, Meta(description="Static member of the group, one a worker; empty: a new member.")] = ""
 
     def topic(self, kind: str) -> str:
         """The name of a topic, e.g. `zhice.events`."""

@@ -5,23 +5,41 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
+from faust.types import TP
 
 from models.decoding import Decoder
 from models.layout import Layout
 from models.outputs import BatchOutput
 from models.shard import Shard
 from sinks.writer import Lake
-from streams import checkpoints
+from streams import steps
+from streams.batches import BatchConsumer, RecordBatch
+from streams.checkpoints import Checkpoints, Cut
 from streams.outputs import Item, Outputs
+from streams.ownership import Owned, Ownership
+from streams.recovery import Recovery
 from streams.settings import Settings
+from streams.standby import Standby
+from streams.state_log import FencedLog, PlainLog, StateLog
+from streams.steps import Step
+from streams.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SHARE = 10  # a checkpoint may cost one part in this many of the worker's time
+REVOKE_SHARE = 0.7  # of the rebalance timeout that the checkpoint of a revocation may take
+FINISH_S = 18.0  # for the last checkpoint; SIGTERM promises 25 s in all
+
+
+class AgainError(RuntimeError):
+    """The worker must leave the group and begin again from its last checkpoint."""
+
+
+class UnsavedError(RuntimeError):
+    """The worker stopped without a last checkpoint; the message says why."""
 
 
 class Worker:
@@ -29,102 +47,164 @@ class Worker:
 
     def __init__(self, settings: Settings, layout: Layout, lake: Lake) -> None:
         self.settings, self.layout, self.lake = settings, layout, lake
-        self.outputs = Outputs(settings, layout.catalogue)
+        self.troubles = Troubles()
+        self.outputs = Outputs(settings, layout.catalogue, self.troubles)
         self.decoder = Decoder(layout.event_layout)
-        self.shards: dict[int, Shard] = {}
+        self.standby = Standby(settings)
+        recovery = Recovery(settings, layout, self.outputs, self.standby)
+        self.ownership = Ownership(recovery, self._new_log, self._release, self.fail)
         self.events = 0
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.lag: dict[int, int] = {}  # records behind, of each partition that is ready; the watchdog asks for it
         self.on_output: Callable[[BatchOutput], None] | None = None
-        self._unacked: dict[int, list[Any]] = {}
-        self._heard: dict[int, float] = {}  # monotonic s of each partition's last batch
-        self._generation = 0  # of the assignment
+        self._checkpoints = Checkpoints(self.outputs, lake, self.troubles)
+        self._consumer: Callable[[], BatchConsumer]
         self._stepping = asyncio.Lock()  # held while a batch is processed and while pages are dumped
         self._checkpointing = asyncio.Lock()
-        self._checkpointed_at, self._checkpoint_took_s = time.monotonic(), 0.0
+        self._reset()
 
-    async def take(self, batch: Any) -> None:
-        """Process one record batch (streams.batches.RecordBatch, in a Faust event)."""
-        partition, generation = batch.message.partition, self._generation
+    def _reset(self) -> None:
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._saved: dict[int, int] = {}  # next offset of each partition at its last checkpoint
+        self._heard: dict[int, float] = {}  # monotonic s of each partition's last batch
+        self.checkpointed_at, self.checkpoint_took_s = time.monotonic(), 0.0
+
+    @property
+    def shards(self) -> dict[int, Shard]:
+        """The shards of the partitions that are ready."""
+        return {number: owned.shard for number, owned in self.ownership.owned.items()}
+
+    @property
+    def trouble(self) -> str | None:
+        """What the worker waits for, in words; None when all is well."""
+        return self.troubles.text
+
+    async def begin(self, consumer: Callable[[], BatchConsumer]) -> None:
+        """Start anew from nothing, on the consumer of an app. Raises KafkaError where no broker answers."""
+        self._reset()
+        self._consumer = consumer
+        await self.outputs.start()
+
+    async def end(self) -> None:
+        """Forget everything that is not durable."""
+        await self.ownership.close()
+        await self.outputs.stop()
+
+    def fail(self, error: BaseException) -> None:
+        """Let the worker stop with this error, if it is the first."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    async def take(self, batch: RecordBatch) -> None:
+        """Process one record batch. One of an assignment that is over is left: the partition's owner reads it anew."""
+        await self.troubles.none()
         async with self._stepping:
-            shard = self.shards.get(partition) or await self._restore(batch.message.topic, partition)
-            records = batch.value.since(shard.next_offset)
+            owned = self.ownership.owned.get(batch.partition)
+            if owned is None or batch.start > owned.shard.next_offset:
+                return
+            shard = owned.shard
+            records = batch.records.since(shard.next_offset)
             if records.count:
-                await self.put_out(shard.process(self.decoder.columns(shard.topic, partition, records)))
-            if generation == self._generation:
-                self._unacked.setdefault(partition, []).append(batch)
-        self._heard[partition] = time.monotonic()
-
-    async def _restore(self, topic: str, partition: int) -> Shard:
-        shard = await checkpoints.restore(self.settings, self.layout, topic, partition)
-        self.shards[partition] = shard
-        return shard
+                await self.put_out(shard.process(self.decoder.columns(shard.topic, shard.partition, records)))
+        self._heard[batch.partition] = time.monotonic()
 
     def next_offset(self, partition: int) -> int:
-        """The offset up to which a partition is processed; 0 before its first batch."""
-        shard = self.shards.get(partition)
-        return shard.next_offset if shard else 0
+        """The offset up to which a partition is processed; 0 where it is not ready."""
+        owned = self.ownership.owned.get(partition)
+        return owned.shard.next_offset if owned else 0
 
     async def put_out(self, output: BatchOutput) -> None:
         """Hand an output to Kafka and to the lake."""
+        steps.reached(Step.BATCH_APPLIED)
         self.events += len(output.columns)
         self.lake.add(output)
         await self.outputs.publish(output)
+        steps.reached(Step.BATCH_SENT)
         if self.on_output:
             self.on_output(output)
 
-    async def checkpoint(self, partitions: Iterable[int] | None = None) -> None:
-        """Make the shards of these partitions (all) durable; see streams/checkpoints.py for the order."""
-        async with self._checkpointing:
-            started = time.monotonic()
-            async with self._stepping:  # between two batches: what they put out is sent, or not yet thought of
-                numbers = list(self.shards if partitions is None else partitions)
-                covered = [batch for number in numbers for batch in self._unacked.pop(number, ())]
-                dumps = {number: (self.shards[number].clock, self.shards[number].dump()) for number in numbers}
-                profiles = {number: self._profiles(number) for number in numbers if self.settings.profiles}
-            await self.outputs.settled()
-            await asyncio.to_thread(self.lake.commit)
-            for number, items in profiles.items():
-                await self.outputs.send(self.settings.topic("profiles"), number, dumps[number][0], items)
-            await checkpoints.write_state(self.outputs, self.settings.topic("state"), dumps)
-            for batch in covered:
-                batch.ack()
-            self._checkpointed_at = time.monotonic()
-            self._checkpoint_took_s = self._checkpointed_at - started
+    async def checkpoint(self) -> None:
+        """Make all shards durable; see streams/checkpoints.py. Raises FencedError and KafkaError."""
+        await self._checkpoint(lambda: self.ownership.owned)
 
-    def _profiles(self, number: int) -> list[Item]:
+    async def _checkpoint(self, choose: Callable[[], dict[int, Owned]]) -> None:
+        async with self._checkpointing:
+            async with self._stepping:  # between two batches: what they put out is sent, or not yet thought of
+                started = time.monotonic()
+                cuts = [self._cut(number, *owned) for number, owned in choose().items()]
+                sent = self.outputs.take_sent()
+                dumping_s = time.monotonic() - started
+            steps.reached(Step.DUMPED)
+            self.checkpoint_took_s = dumping_s + await self._checkpoints.write(cuts, sent)
+            self._saved |= {cut.partition: cut.next_offset for cut in cuts}
+            self.checkpointed_at = time.monotonic()
+
+    def _cut(self, number: int, shard: Shard, state_log: StateLog) -> Cut:
+        profiles = self._profiles(shard) if self.settings.profiles else []
+        return Cut(number, state_log, shard.clock, shard.next_offset, shard.dump(), profiles)
+
+    def _profiles(self, shard: Shard) -> list[Item]:
         return [
-            (profile["customer_id"].encode(), msgspec.json.encode(profile), [])
-            for profile in self.shards[number].changed_profiles()
+            (profile["customer_id"].encode(), msgspec.json.encode(profile), []) for profile in shard.changed_profiles()
         ]
 
     def checkpoint_due(self) -> bool:
         """As often as it may cost a tenth of the worker's time, between the two limits."""
         wait_s = min(
-            max(CHECKPOINT_SHARE * self._checkpoint_took_s, self.settings.checkpoint_s), self.settings.checkpoint_max_s
+            max(CHECKPOINT_SHARE * self.checkpoint_took_s, self.settings.checkpoint_s), self.settings.checkpoint_max_s
         )
-        return any(self._unacked.values()) and time.monotonic() - self._checkpointed_at > wait_s
+        return time.monotonic() - self.checkpointed_at > wait_s and any(
+            shard.next_offset != self._saved.get(number) for number, shard in self.shards.items()
+        )
 
     async def finish(self, *, end: bool) -> None:
-        """The last snapshots, and a checkpoint; at the `end` of a log also the metrics of open minutes."""
+        """Take no more; last snapshots, and a checkpoint; at the `end` of a log also the metrics of open minutes."""
+        await self.ownership.stop_preparing()
         async with self._stepping:
-            for shard in self.shards.values():
-                await self.put_out(shard.finish(end=end))
-        await self.checkpoint()
+            owned = self.ownership.revoke()
+            for one in owned.values():
+                await self.put_out(one.shard.finish(end=end))
+        await self._checkpoint(lambda: owned)
 
-    def assigned(self, partitions: set[int]) -> None:
-        """Drop the shards of partitions that went away; batches of the generation before come again."""
-        for number in set(self.shards) - partitions:
-            del self.shards[number]
-        self._unacked.clear()
-        self._generation += 1
+    async def stop(self) -> None:
+        """`finish` of a worker that was asked to stop. Raises UnsavedError where that takes too long."""
+        try:
+            async with asyncio.timeout(FINISH_S):
+                await self.finish(end=False)
+        except TimeoutError:
+            raise UnsavedError(
+                f"stopped without a last checkpoint, since within {FINISH_S:g} s it could not be written: "
+                f"{self.trouble or 'it took longer'}. Nothing is lost: the next start goes on from the one before"
+            ) from None
 
-    async def revoked(self, partitions: set[int]) -> None:
-        """Checkpoint what another worker will take over."""
-        await self.checkpoint(partitions & set(self.shards))
+    async def revoked(self) -> None:
+        """Take no more of what another worker may take over, and checkpoint it."""
+        await self.ownership.stop_preparing()
+        try:
+            async with asyncio.timeout(REVOKE_SHARE * self.settings.rebalance_timeout_s):
+                await self._checkpoint(self.ownership.revoke)
+        except TimeoutError:
+            raise AgainError(f"no checkpoint could be written in a rebalance: {self.trouble or 'no time'}") from None
 
-    async def tick(self, partitions: set[int]) -> None:
+    async def tick(self) -> None:
         """Send a tick to each partition from which nothing has come for a while."""
         now = time.monotonic()
-        for number in partitions:
+        for number in list(self.ownership.owned):
             if now - self._heard.get(number, 0.0) >= self.settings.tick_ms / 1000:
                 await self.outputs.send_tick(number, time.time_ns() // 1_000_000)
+
+    def _new_log(self, partition: int) -> StateLog:
+        if self.settings.transactions:
+            return FencedLog(self.settings, partition)
+        return PlainLog(self.settings, partition, self.outputs, self._commit)
+
+    async def _release(self, partition: int, offset: int) -> None:
+        self._saved[partition] = offset
+        await self._consumer().release(self._source(partition), offset)
+
+    async def _commit(self, partition: int, offset: int) -> None:
+        """For lag monitors only; in the middle of a rebalance it would fail."""
+        if partition in self.ownership.assigned:
+            await self._consumer().commit_offset(self._source(partition), offset)
+
+    def _source(self, partition: int) -> TP:
+        return TP(self.settings.topic("events"), partition)

@@ -78,7 +78,7 @@ def run(rows: list[Row], broker: Any, prefix: str, folder: Path) -> tuple[Settin
     """Replay rows through the broker; returns the settings."""
     apache = "Apache" in type(broker).__name__
     settings = Settings(
-        broker=broker.address, prefix=prefix, app=prefix, idempotence=apache, tick_ms=0, partitions=2,
+        broker=broker.address, prefix=prefix, app=prefix, transactions=apache, tick_ms=0, partitions=2,
         session_timeout_s=6.0, rebalance_timeout_s=2.0, lake=str(folder / "lake"), catalogue=str(SMALL),
     )  # fmt: skip
     ensure_topics(settings, keep_forever=True)

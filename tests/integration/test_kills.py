@@ -2,105 +2,39 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer
 
-from sinks.lake import NoLakeError, connect
-from sinks.verify import verify
-from streams.catalogues import read_catalogue
-from streams.replay import produce
 from streams.settings import Settings
-from streams.simulate import SimulationSettings, write_file
-from streams.topics import ensure_topics
+from tests.integration.worked import assert_exact, prepare
+from tests.workers import archived, kill, start_worker, stop, wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
-EVENTS = 30_000
 DEADLINE_S = 90
-STOP_S = 25
 
 
-def start(settings: Settings) -> subprocess.Popen[bytes]:
-    options = {
-        "broker": settings.broker, "prefix": settings.prefix, "app": settings.app, "lake": settings.lake,
-        "tick-ms": 0, "checkpoint-s": 0.3, "session-timeout-s": 6, "rebalance-timeout-s": 2, "fetch-records": 2000,
-    }  # fmt: skip
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    flag = "--idempotence" if settings.idempotence else "--no-idempotence"
-    command = [str(Path(sys.executable).parent / "zhice"), "worker", flag, *words]
-    with Path(settings.lake).with_suffix(".log").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log)
-
-
-def archived(settings: Settings) -> int:
-    """Records that the lake has; 0 before there is one."""
-    try:
-        with connect(settings.lake) as lake:
-            query = "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM bad_rows)"
-            return int(lake.execute(query).fetchall()[0][0])
-    except NoLakeError:
-        return 0
-
-
-def wait_for(settings: Settings, records: int, worker: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while archived(settings) < records:
-        assert worker.poll() is None, Path(settings.lake).with_suffix(".log").read_text()[-3000:]
-        assert time.monotonic() < deadline, f"{archived(settings)} of {records} records after {DEADLINE_S} s"
-        time.sleep(0.2)
-
-
-def wait_until_restored(settings: Settings, worker: subprocess.Popen[bytes], before: int) -> None:
-    """Until this worker, whose log begins after `before` characters, has said that each partition is restored."""
-    log, deadline = Path(settings.lake).with_suffix(".log"), time.monotonic() + DEADLINE_S
-    while log.read_text()[before:].count("restored partition") < settings.partitions:
-        assert worker.poll() is None, log.read_text()[-3000:]
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        time.sleep(0.1)
-
-
-def published(settings: Settings, kind: str) -> list[str]:
-    """The ids on an output topic, repeats among them."""
-    consumer = KafkaConsumer(
-        settings.topic(kind), bootstrap_servers=settings.broker, auto_offset_reset="earliest", consumer_timeout_ms=4000
+def wait_until_restored(settings: Settings, log: Path, before: int) -> None:
+    """Until the worker whose log begins after `before` characters has said that each partition is restored."""
+    wait_for(
+        lambda: log.read_text()[before:].count("restored partition") >= settings.partitions,
+        "every partition is restored, also those without new records",
+        DEADLINE_S,
+        log,
     )
-    ids = [dict(record.headers)["ce_id"].decode() for record in consumer]
-    consumer.close()
-    return ids
 
 
 def test_two_kills_and_a_stop(broker: Any, topic_prefix: str, tmp_path: Path) -> None:
-    settings = Settings(
-        broker=broker.address, prefix=topic_prefix, app=topic_prefix, lake=str(tmp_path / "lake"),
-        idempotence="Apache" in type(broker).__name__, tick_ms=0,
-    )  # fmt: skip
-    ensure_topics(settings, keep_forever=True)
-    written = write_file(SimulationSettings(events=EVENTS, customers=2000, days=20), tmp_path / "bank.jsonl")
-    produce(settings, str(tmp_path / "bank.jsonl"))
+    settings, records = prepare(broker, topic_prefix, tmp_path)
+    log = tmp_path / "worker.log"
     for share in (0.2, 0.5):
-        worker = start(settings)
-        wait_for(settings, int(written.records * share), worker)
-        worker.kill()
-        worker.wait()
-    before = len(Path(settings.lake).with_suffix(".log").read_text())
-    worker = start(settings)
-    wait_until_restored(settings, worker, before)
-    wait_for(settings, written.records, worker)
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(STOP_S) == 0
-    assert archived(settings) == written.records
-    with connect(settings.lake) as lake:
-        for table in ("events", "bad_rows"):
-            query = f'SELECT count(*) - count(DISTINCT ("partition", "offset")) FROM {table}'
-            assert lake.execute(query).fetchall() == [(0,)]
-        triggers = [id_ for (id_,) in lake.execute("SELECT id FROM triggers").fetchall()]
-    assert len(triggers) == len(set(triggers)) > 0
-    assert set(published(settings, "triggers")) == set(triggers)
-    report = verify(settings.lake, read_catalogue())
-    assert report.mismatches == [] and report.customers > 1000
+        worker = start_worker(settings, log)
+        wait_for(lambda share=share: archived(settings.lake) >= records * share, "some", DEADLINE_S, log)  # type: ignore[misc]
+        kill(worker)
+    before = len(log.read_text())
+    worker = start_worker(settings, log)
+    wait_until_restored(settings, log, before)
+    wait_for(lambda: archived(settings.lake) >= records, "all", DEADLINE_S, log)
+    stop(worker, log)
+    assert_exact(settings, records)

@@ -1,0 +1,38 @@
+"""Kafka clients as every part of the worker uses them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from streams.settings import Settings
+
+MAX_BATCH_BYTES = 1_000_000
+MAX_REQUEST_BYTES = 8 << 20
+MAX_FETCH_BYTES = 16 << 20
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """How to reach the broker."""
+    return {"bootstrap_servers": settings.broker}
+
+
+def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
+    """A producer that is not started; it waits for every replica and repeats nothing."""
+    return AIOKafkaProducer(
+        **client_options(settings),
+        enable_idempotence=settings.transactions,
+        acks="all",
+        max_batch_size=MAX_BATCH_BYTES,
+        max_request_size=MAX_REQUEST_BYTES,
+        linger_ms=0,
+        **options,
+    )
+
+
+def reader(settings: Settings, **options: Any) -> AIOKafkaConsumer:
+    """A consumer that is not started, and takes no part in the group: it reads what it is assigned by hand."""
+    return AIOKafkaConsumer(
+        **client_options(settings), enable_auto_commit=False, max_partition_fetch_bytes=MAX_FETCH_BYTES, **options
+    )

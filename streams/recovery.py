@@ -1,0 +1,134 @@
+"""Restore: a partition as of its last checkpoint, and what was sent since then.
+
+The closing record of the state says where the partition goes on: not the group's committed offset, which a broker
+forgets (`offsets.retention.minutes`) and which people reset. What the two disagree about is an error where events would
+be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from models.layout import Layout
+from models.shard import Shard
+from streams import clients, steps
+from streams.outputs import OUTPUT_KINDS, Outputs, digest
+from streams.settings import Settings
+from streams.standby import Standby
+from streams.state_copy import StateCopy
+from streams.state_log import Ends, StateLog
+from streams.steps import Step
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 200
+POLL_RECORDS = 5000
+AT_ONCE = 4  # partitions that are read at the same time
+
+
+class RestoreError(RuntimeError):
+    """A partition cannot go on from where it was; the message says what to do."""
+
+
+class Recovery:
+    """Restores the partitions of a worker."""
+
+    def __init__(self, settings: Settings, layout: Layout, outputs: Outputs, standby: Standby) -> None:
+        self.settings, self.layout, self.outputs, self.standby = settings, layout, outputs, standby
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def restore(self, partition: int, state_log: StateLog) -> Shard:
+        """Fence, read the state, then the tail of the outputs. Raises RestoreError, StateError, PageError."""
+        try:
+            async with self._at_once, asyncio.timeout(self.settings.restore_timeout_s):
+                await state_log.open()
+                steps.reached(Step.FENCED)
+                return await self._read(partition)
+        except TimeoutError:
+            raise RestoreError(
+                f"partition {partition} was not restored within {self.settings.restore_timeout_s:g} s; "
+                "check the broker, or raise --restore-timeout-s"
+            ) from None
+
+    async def _read(self, partition: int) -> Shard:
+        reader = clients.reader(self.settings, group_id=self.settings.app, isolation_level="read_committed")
+        await reader.start()
+        try:
+            copy = await self._read_state(reader, partition)
+            events = self.settings.topic("events")
+            shard = await asyncio.to_thread(Shard.restore, self.layout, events, partition, copy.records())
+            steps.reached(Step.STATE_READ)
+            await self._check_start(reader, shard, found=copy.closing is not None)
+            sent = await self._read_tail(reader, partition, copy.ends)
+            steps.reached(Step.TAIL_READ)
+        finally:
+            await reader.stop()
+        log.info(
+            "restored partition %d: %d customers, next offset %d, %d outputs sent since",
+            partition, shard.rows.customers.count, shard.next_offset, sent,
+        )  # fmt: skip
+        return shard
+
+    async def _read_state(self, reader: AIOKafkaConsumer, partition: int) -> StateCopy:
+        copy, tp = self.standby.take(partition), TopicPartition(self.settings.topic("state"), partition)
+        async for record in self._tail(reader, {tp: copy.position}):
+            copy.add(record)
+        return copy
+
+    async def _read_tail(self, reader: AIOKafkaConsumer, partition: int, ends: Ends) -> int:
+        """Tell the outputs what was sent after the last checkpoint; returns how many records that is."""
+        topics = {kind: self.settings.topic(kind) for kind in OUTPUT_KINDS}
+        starts = {TopicPartition(topic, partition): ends.get(kind, 0) for kind, topic in topics.items()}
+        found: dict[str, list[bytes]] = {topic: [] for topic in topics.values()}
+        async for record in self._tail(reader, starts):
+            found[record.topic].append(digest(record.key, record.value))
+        for tp, start in starts.items():
+            self.outputs.remember(tp.topic, partition, start, found[tp.topic])
+        return sum(map(len, found.values()))
+
+    async def _tail(
+        self, reader: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]
+    ) -> AsyncIterator[ConsumerRecord]:
+        """Records from the given offsets, or from the oldest that is still there, to the end that each has now."""
+        reader.assign(list(starts))
+        oldest, ends = await reader.beginning_offsets(list(starts)), await reader.end_offsets(list(starts))
+        for tp, start in starts.items():
+            reader.seek(tp, max(start, oldest[tp]))
+        more = True
+        while more:
+            batches = await reader.getmany(*starts, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+            for records in batches.values():
+                for record in records:
+                    yield record
+            # the embedded broker reports the base offset of the last batch as the end: go on until nothing comes
+            more = bool(batches) and not self.settings.transactions
+            for tp in starts:
+                more = more or await reader.position(tp) < ends[tp]
+
+    async def _check_start(self, reader: AIOKafkaConsumer, shard: Shard, *, found: bool) -> None:
+        """That the log still holds what comes next. Without a checkpoint a partition starts at its oldest event."""
+        tp = TopicPartition(shard.topic, shard.partition)
+        oldest, end = (await reader.beginning_offsets([tp]))[tp], (await reader.end_offsets([tp]))[tp]
+        if not found:
+            if await reader.committed(tp):
+                raise RestoreError(
+                    f"{self.settings.topic('state')} has no checkpoint of partition {tp.partition}, although the group "
+                    f"{self.settings.app} has worked on it: the topic was deleted. Take another --app to start anew "
+                    "from the events that the broker has"
+                )
+        elif oldest > shard.next_offset and not self.settings.skip_expired:
+            raise RestoreError(
+                f"{oldest - shard.next_offset} events of {tp.topic}-{tp.partition} were deleted by the broker before "
+                f"they were worked through: the checkpoint stands at {shard.next_offset}, the oldest event is "
+                f"{oldest}. Raise retention.ms of the topic; --skip-expired goes on without them"
+            )
+        elif end < shard.next_offset and self.settings.transactions:  # the embedded broker's end is not exact
+            raise RestoreError(
+                f"{tp.topic}-{tp.partition} ends at {end}, before the checkpoint at {shard.next_offset}: the topic was "
+                f"made anew. Delete {self.settings.topic('state')} and take another --app, or take another --prefix"
+            )
+        shard.next_offset = max(shard.next_offset, oldest)

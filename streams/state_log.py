@@ -1,0 +1,152 @@
+"""The writers of the state topic, one for each partition that a worker owns.
+
+`FencedLog` writes a checkpoint as one Kafka transaction by a producer whose transactional id is the application and the
+partition. Who opens it fences whoever had it before: an unfinished transaction of theirs is aborted, and any further
+one is refused. `PlainLog` is for a broker without transactions, and protects one worker from its own crashes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+import msgspec
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+
+from streams import clients, steps
+from streams.outputs import Item, Outputs, deliver, stop_producer
+from streams.settings import Settings
+from streams.steps import Step
+
+TRANSACTION_TIMEOUT_MS = 300_000  # of one checkpoint of one partition; brokers allow 15 minutes by default
+ENDS_HEADER = "outputs"  # of a closing record: {kind of output: offset} from which on nothing is covered
+
+Ends = dict[str, int]
+Records = list[tuple[bytes, bytes]]
+
+
+class FencedError(RuntimeError):
+    """Another worker has taken a partition over; what this one did since then was not written."""
+
+    exit_code = 4
+
+
+class StateLog(Protocol):
+    """Writes the checkpoints of one partition."""
+
+    async def open(self) -> None:
+        """Fence whoever wrote before."""
+
+    async def write(self, clock: int, records: Records, offset: int, ends: Ends) -> None:
+        """A checkpoint: the records of `Shard.dump`, the source offset, the ends of the outputs. Raises FencedError."""
+
+    async def is_ours(self, offset: int) -> bool:
+        """Whether nobody has opened this log since we did."""
+
+    async def close(self) -> None: ...
+
+
+class FencedLog:
+    """One transaction a checkpoint."""
+
+    def __init__(self, settings: Settings, partition: int) -> None:
+        self.settings, self.partition = settings, partition
+        self.topic = settings.topic("state")
+        self.source = TopicPartition(settings.topic("events"), partition)
+        self._producer: AIOKafkaProducer | None = None
+
+    async def open(self) -> None:
+        self._producer = clients.producer(
+            self.settings,
+            transactional_id=f"{self.settings.app}-{self.partition}",
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        )
+        await self._producer.start()
+
+    async def write(self, clock: int, records: Records, offset: int, ends: Ends) -> None:
+        async def fill(producer: AIOKafkaProducer) -> None:
+            *pages, closing = records
+            await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
+            steps.reached(Step.PAGES_SENT)
+            await deliver(producer, self.topic, self.partition, clock, [_closing_item(closing, ends)])
+            steps.reached(Step.CLOSING_SENT)
+            await self._add_offset(producer, offset)
+            steps.reached(Step.OFFSET_SENT)
+
+        await self._transact(fill)
+
+    async def is_ours(self, offset: int) -> bool:
+        try:
+            await self._transact(lambda producer: self._add_offset(producer, offset))
+        except (FencedError, KafkaError):  # in doubt it is not
+            return False
+        return True
+
+    async def _add_offset(self, producer: AIOKafkaProducer, offset: int) -> None:
+        await producer.send_offsets_to_transaction({self.source: OffsetAndMetadata(offset, "")}, self.settings.app)
+
+    async def _transact(self, fill: Callable[[AIOKafkaProducer], Awaitable[None]]) -> None:
+        assert self._producer is not None, "not open"
+        try:
+            await self._producer.begin_transaction()
+            await fill(self._producer)
+            await self._producer.commit_transaction()
+        except ProducerFenced:
+            raise FencedError(
+                f"another worker has taken partition {self.partition} over: this one did not answer for longer than "
+                "--session-timeout-s. Nothing is lost; start it again"
+            ) from None
+        except AssertionError as error:  # aiokafka's answer when its sender has failed before
+            raise KafkaError(f"the transaction of partition {self.partition} failed: {error}") from error
+
+    async def close(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await stop_producer(producer)
+
+
+class PlainLog:
+    """Records without a transaction; the closing record is alone in its batch, and then the offset is committed."""
+
+    def __init__(
+        self, settings: Settings, partition: int, outputs: Outputs, commit: Callable[[int, int], Awaitable[None]]
+    ) -> None:
+        self.topic, self.partition = settings.topic("state"), partition
+        self._outputs, self._commit = outputs, commit
+
+    async def open(self) -> None:
+        """Nobody can be fenced."""
+
+    async def write(self, clock: int, records: Records, offset: int, ends: Ends) -> None:
+        *pages, closing = records
+        producer = self._outputs.producer
+        await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
+        steps.reached(Step.PAGES_SENT)
+        await deliver(producer, self.topic, self.partition, clock, [_closing_item(closing, ends)])
+        steps.reached(Step.CLOSING_SENT)
+        await self._commit(self.partition, offset)
+
+    async def is_ours(self, offset: int) -> bool:
+        """It cannot be known."""
+        return False
+
+    async def close(self) -> None:
+        """The producer is that of the outputs."""
+
+
+def read_ends(headers: Iterable[tuple[str, bytes]]) -> Ends:
+    """The ends of the outputs, as a closing record says them; none where it does not."""
+    for name, value in headers:
+        if name == ENDS_HEADER:
+            return msgspec.msgpack.decode(value, type=Ends)
+    return {}
+
+
+def _item(key: bytes, value: bytes) -> Item:
+    return key, value, []
+
+
+def _closing_item(closing: tuple[bytes, bytes], ends: Ends) -> Item:
+    return (*closing, [(ENDS_HEADER, msgspec.msgpack.encode(ends))])

@@ -1,0 +1,210 @@
+"""What a restore relies on, and what it refuses; on Apache Kafka, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from msgspec.structs import replace
+
+from models.layout import Layout
+from models.shard import Shard
+from sinks.writer import Lake
+from streams import app, clients
+from streams.catalogues import read_catalogue
+from streams.outputs import Outputs
+from streams.recovery import Recovery, RestoreError
+from streams.settings import Settings
+from streams.standby import Standby
+from streams.state_log import FencedError, FencedLog
+from streams.topics import ensure_topics
+from streams.troubles import Troubles
+from streams.worker import Worker
+from tests.integration.worked import assert_exact, prepare, records_of, repeats
+
+pytestmark = pytest.mark.kafka
+LAYOUT = Layout.compile(read_catalogue())
+
+
+def settings_of(broker: Any, prefix: str) -> Settings:
+    settings = Settings(broker=broker.address, prefix=prefix, app=prefix, partitions=1, tick_ms=0)
+    ensure_topics(settings)
+    return settings
+
+
+def new_shard(settings: Settings, next_offset: int) -> Shard:
+    shard = Shard(LAYOUT, settings.topic("events"), 0)
+    shard.next_offset = next_offset
+    return shard
+
+
+async def send_events(settings: Settings, count: int) -> None:
+    producer = clients.producer(settings)
+    await producer.start()
+    for number in range(count):
+        await producer.send_and_wait(settings.topic("events"), b"%d" % number, partition=0)
+    await producer.stop()
+
+
+async def restore(settings: Settings, standby: Standby | None = None) -> Shard:
+    log, outputs = FencedLog(settings, 0), Outputs(settings, LAYOUT.catalogue, Troubles())
+    try:
+        return await Recovery(settings, LAYOUT, outputs, standby or Standby(settings)).restore(0, log)
+    finally:
+        await log.close()
+
+
+async def checkpoint_at(settings: Settings, offset: int) -> None:
+    log = FencedLog(settings, 0)
+    await log.open()
+    await log.write(1, new_shard(settings, offset).dump(), offset, {})
+    await log.close()
+
+
+def test_a_second_owner_fences_the_first(apache_kafka: Any, topic_prefix: str) -> None:
+    settings = settings_of(apache_kafka, topic_prefix)
+
+    async def run() -> tuple[bool, bool, int]:
+        await send_events(settings, 30)
+        first, second = FencedLog(settings, 0), FencedLog(settings, 0)
+        await first.open()
+        await first.write(1, new_shard(settings, 10).dump(), 10, {})
+        before = await first.is_ours(10)
+        await second.open()
+        await second.write(1, new_shard(settings, 20).dump(), 20, {})
+        with pytest.raises(FencedError, match="taken partition 0 over"):
+            await first.write(1, new_shard(settings, 30).dump(), 30, {})
+        after = await first.is_ours(30)
+        await first.close()
+        await second.close()
+        return before, after, (await restore(settings)).next_offset
+
+    assert asyncio.run(run()) == (True, False, 20)
+    consumer = KafkaConsumer(bootstrap_servers=settings.broker, group_id=settings.app, enable_auto_commit=False)
+    assert consumer.committed(TopicPartition(settings.topic("events"), 0)) == 20
+    consumer.close()
+
+
+def test_an_unfinished_transaction_of_a_dead_worker_is_not_waited_for(apache_kafka: Any, topic_prefix: str) -> None:
+    settings = settings_of(apache_kafka, topic_prefix)
+
+    async def run() -> int:
+        await send_events(settings, 20)
+        await checkpoint_at(settings, 10)
+        dead = FencedLog(settings, 0)
+        await dead.open()
+        assert dead._producer is not None
+        await dead._producer.begin_transaction()
+        await dead._producer.send_and_wait(settings.topic("state"), b"page", b"checkpoint", partition=0)
+        shard = await asyncio.wait_for(restore(settings), 20)  # it would be held for the transaction's timeout, 5 min
+        await dead.close()
+        return shard.next_offset
+
+    assert asyncio.run(run()) == 10
+
+
+def test_events_that_the_broker_has_deleted_are_an_error(apache_kafka: Any, topic_prefix: str) -> None:
+    settings = settings_of(apache_kafka, topic_prefix)
+    asyncio.run(send_events(settings, 100))
+    asyncio.run(checkpoint_at(settings, 10))
+    assert asyncio.run(restore(settings)).next_offset == 10
+    admin = KafkaAdminClient(bootstrap_servers=settings.broker)
+    admin.delete_records({TopicPartition(settings.topic("events"), 0): 50})
+    admin.close()
+    with pytest.raises(RestoreError, match=r"40 events of .* were deleted .*--skip-expired"):
+        asyncio.run(restore(settings))
+    skipping = Settings(
+        **{name: getattr(settings, name) for name in settings.__struct_fields__} | {"skip_expired": True}
+    )
+    assert asyncio.run(restore(skipping)).next_offset == 50
+
+
+def test_a_log_that_ends_before_the_checkpoint_is_an_error(apache_kafka: Any, topic_prefix: str) -> None:
+    settings = settings_of(apache_kafka, topic_prefix)
+    asyncio.run(send_events(settings, 5))
+    asyncio.run(checkpoint_at(settings, 10))
+    with pytest.raises(RestoreError, match="ends at 5, before the checkpoint at 10: the topic was made anew"):
+        asyncio.run(restore(settings))
+
+
+def test_state_that_was_deleted_is_an_error(apache_kafka: Any, topic_prefix: str) -> None:
+    settings = settings_of(apache_kafka, topic_prefix)
+    asyncio.run(send_events(settings, 5))
+    commit(settings, [3])
+    with pytest.raises(RestoreError, match=r"has no checkpoint of partition 0.*--app"):
+        asyncio.run(restore(settings))
+
+
+def test_a_standby_is_read_on_from_where_it_is(apache_kafka: Any, topic_prefix: str) -> None:
+    """It has what was committed while it followed, and a restore reads only what came after that."""
+    settings = settings_of(apache_kafka, topic_prefix)
+
+    async def run() -> tuple[int, int, int]:
+        await send_events(settings, 30)
+        await checkpoint_at(settings, 10)
+        standby = Standby(settings)
+        following = asyncio.create_task(standby.follow(set))
+        while not standby.copies or standby.copies[0].closing is None:
+            await asyncio.sleep(0.05)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        known = Shard.restore(LAYOUT, settings.topic("events"), 0, standby.copies[0].records()).next_offset
+        await checkpoint_at(settings, 20)
+        copy = standby.copies[0]
+        read: list[int] = []
+        copy.add = lambda record, add=copy.add: (read.append(record.offset), add(record))[1]  # type: ignore[method-assign]
+        shard = await restore(settings, standby)
+        return known, shard.next_offset, len(read)
+
+    assert asyncio.run(run()) == (10, 20, 1)
+
+
+def test_a_restore_has_a_deadline(apache_kafka: Any, topic_prefix: str) -> None:
+    class Hanging(FencedLog):
+        async def open(self) -> None:
+            await asyncio.Event().wait()
+
+    async def run() -> None:
+        settings = replace(settings_of(apache_kafka, topic_prefix), restore_timeout_s=1.0)
+        await Recovery(settings, LAYOUT, Outputs(settings, LAYOUT.catalogue, Troubles()), Standby(settings)).restore(
+            0, Hanging(settings, 0)
+        )
+
+    with pytest.raises(RestoreError, match=r"not restored within 1 s.*--restore-timeout-s"):
+        asyncio.run(run())
+
+
+def commit(settings: Settings, offsets: list[int]) -> None:
+    """As people reset the offsets of a group; one for each partition."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.broker, group_id=settings.app, enable_auto_commit=False)
+    partitions = {TopicPartition(settings.topic("events"), n): offset for n, offset in enumerate(offsets)}
+    consumer.assign(list(partitions))
+    consumer.commit({tp: OffsetAndMetadata(offset, "", -1) for tp, offset in partitions.items()})
+    consumer.close()
+
+
+def work(settings: Settings, records: int) -> int:
+    """A worker in this process, until it has worked through at least so many records; returns how many they were."""
+
+    async def until(worker: Worker) -> bool:
+        enough = asyncio.Event()
+        worker.on_output = lambda _: enough.set() if worker.events >= records else None
+        await enough.wait()
+        return False
+
+    return asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), until)).events
+
+
+def test_the_groups_offsets_decide_nothing(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """A broker forgets them, people reset them; the checkpoint says where to go on, and nothing is read twice."""
+    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=20_000, partitions=2, fetch_records=200)
+    in_log = records_of(settings)
+    worked = work(settings, in_log // 4)
+    assert worked < in_log
+    commit(settings, [0, 10_000_000])
+    assert work(settings, in_log - worked) == in_log - worked
+    assert_exact(settings, records)
+    assert repeats(settings) == 0

@@ -1,0 +1,84 @@
+"""A log that workers work through, and what the lake and the topics must hold when they are done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+
+from sinks.lake import connect
+from sinks.verify import verify
+from streams.catalogues import read_catalogue
+from streams.replay import produce
+from streams.settings import Settings
+from streams.simulate import SimulationSettings, write_file
+from streams.topics import ensure_topics
+from tests.workers import archived
+
+EVENTS = 30_000
+
+
+def prepare(broker: Any, prefix: str, folder: Path, events: int = EVENTS, **changes: Any) -> tuple[Settings, int]:
+    """Topics with a log of simulated events; returns the settings of a worker for it and the count of records."""
+    given: dict[str, Any] = {
+        "broker": broker.address, "prefix": prefix, "app": prefix, "lake": str(folder / "lake"),
+        "transactions": "Apache" in type(broker).__name__ or "Container" in type(broker).__name__,
+        "tick_ms": 0, "checkpoint_s": 0.3, "checkpoint_max_s": 2.0, "fetch_records": 2000,
+        "session_timeout_s": 6.0, "rebalance_timeout_s": 2.0,
+    }  # fmt: skip
+    settings = Settings(**(given | changes))
+    ensure_topics(settings, keep_forever=True)
+    written = write_file(SimulationSettings(events=events, customers=events // 15, days=20), folder / "bank.jsonl")
+    produce(settings, str(folder / "bank.jsonl"))
+    return settings, written.records
+
+
+def assert_exact(settings: Settings, records: int) -> None:
+    """Every record once in the lake, every trigger of the lake once by id on its topic, every feature right."""
+    assert archived(settings.lake) == records
+    with connect(settings.lake) as lake:
+        for table in ("events", "bad_rows"):
+            query = f'SELECT count(*) - count(DISTINCT ("partition", "offset")) FROM {table}'
+            assert lake.execute(query).fetchall() == [(0,)]
+        triggers = [id_ for (id_,) in lake.execute("SELECT id FROM triggers").fetchall()]
+    assert len(triggers) == len(set(triggers)) > 0
+    assert set(published(settings, "triggers")) == set(triggers)
+    report = verify(settings.lake, read_catalogue(settings.catalogue))
+    assert report.mismatches == [] and report.customers > records // 60
+
+
+def published(settings: Settings, kind: str) -> Counter[str]:
+    """What is on an output topic, by id for triggers and by value for others, and how often."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.broker, enable_auto_commit=False)
+    try:
+        partitions = [TopicPartition(settings.topic(kind), number) for number in range(settings.partitions)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        found: Counter[str] = Counter()
+        while True:
+            records = consumer.poll(timeout_ms=200, max_records=10_000)
+            for record in (record for batch in records.values() for record in batch):
+                found[dict(record.headers).get("ce_id", record.value).decode()] += 1
+            # the embedded broker's end is the base offset of the last batch
+            if not records and all(consumer.position(tp) >= ends[tp] for tp in partitions):
+                break
+        return found
+    finally:
+        consumer.close()
+
+
+def repeats(settings: Settings) -> int:
+    """Wire duplicates on all output topics."""
+    kinds = ("triggers", "decisions", "transitions", "bad-rows")
+    return sum(count - 1 for kind in kinds for count in published(settings, kind).values())
+
+
+def records_of(settings: Settings) -> int:
+    """Records on the events topic, ticks among them."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.broker)
+    ends = consumer.end_offsets([TopicPartition(settings.topic("events"), n) for n in range(settings.partitions)])
+    consumer.close()
+    return sum(ends.values())
