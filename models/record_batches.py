@@ -129,7 +129,7 @@ def _headers(data, at, end):
     return at, tick
 
 
-@njit
+@part
 def _varint_size(value):
     bits, size = np.uint64(value << 1 ^ value >> 63), 1
     while bits >= 0x80:
@@ -138,7 +138,7 @@ def _varint_size(value):
     return size
 
 
-@njit
+@part
 def _put_varint(data, at, value):
     """The position behind a number that is written as a zigzag varint."""
     bits = np.uint64(value << 1 ^ value >> 63)
@@ -150,7 +150,7 @@ def _put_varint(data, at, value):
     return at + 1
 
 
-@njit
+@part
 def _record_size(records, row, first):
     """Bytes of a record in a batch that begins with row `first`, without those of its length."""
     key, value = records.key_size[row], records.value_size[row]
@@ -166,7 +166,7 @@ def _record_size(records, row, first):
     )
 
 
-@njit
+@kernel
 def batch_end(records, first, limit):
     """(row behind, bytes of payload) of a batch that begins with row `first` and is as large as `limit` allows.
 
@@ -182,7 +182,7 @@ def batch_end(records, first, limit):
     return row, total
 
 
-@njit
+@kernel
 def write_records(records, first, end, target):
     """Write rows first … end - 1 as the payload of a batch; offsets are those that the broker will give."""
     at = 0
@@ -200,12 +200,12 @@ def write_records(records, first, end, target):
             at += 1
 
 
-@njit
+@part
 def _put_bytes(data, start, size, target, at):
     return _copy(data, start, size, target, _put_varint(target, at, size))
 
 
-@njit
+@part
 def _copy(data, start, size, target, at):
     for k in range(size):
         target[np.uintp(at + k)] = data[np.uintp(start + k)]
