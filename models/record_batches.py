@@ -1,4 +1,4 @@
-"""Kafka's record batches (magic 2): the bytes of many records to columns, in one loop.
+"""Kafka's record batches (magic 2): the bytes of many records to columns and back, a loop each.
 
 A batch is a header and a payload. The header's bytes, big-endian: base offset 8, length 4, leader epoch 4, magic 1,
 CRC 4, attributes 2, last offset delta 4, first timestamp 8, largest timestamp 8, producer id 8, epoch 2, first sequence
@@ -23,11 +23,13 @@ ATTRIBUTES_AT: Final = 21
 FIRST_TIMESTAMP_AT: Final = 27
 MAX_TIMESTAMP_AT: Final = 35
 COUNT_AT: Final = 57
+MAGIC: Final = 2
 APPEND_TIME: Final = 0x08  # attribute: the broker's time, one for all records of the batch
 
 FAIL: Final = -1
 _TICK_NAME: Final = np.frombuffer(b"zhice", np.uint8)
 _TICK_VALUE: Final = np.frombuffer(b"tick", np.uint8)
+_TICK_HEADERS: Final = np.frombuffer(b"\x02\x0azhice\x08tick", np.uint8)  # one header, as it is written
 
 
 @part
@@ -125,3 +127,86 @@ def _headers(data, at, end):
             data, value, value_size, _TICK_VALUE, 0, len(_TICK_VALUE)
         )
     return at, tick
+
+
+@part
+def _varint_size(value):
+    bits, size = np.uint64(value << 1 ^ value >> 63), 1
+    while bits >= 0x80:
+        bits >>= np.uint64(7)
+        size += 1
+    return size
+
+
+@part
+def _put_varint(data, at, value):
+    """The position behind a number that is written as a zigzag varint."""
+    bits = np.uint64(value << 1 ^ value >> 63)
+    while bits >= 0x80:
+        data[at] = np.uint8(bits & np.uint64(0x7F) | np.uint64(0x80))
+        bits >>= np.uint64(7)
+        at += 1
+    data[at] = np.uint8(bits)
+    return at + 1
+
+
+@part
+def _record_size(records, row, first):
+    """Bytes of a record in a batch that begins with row `first`, without those of its length."""
+    key, value = records.key_size[row], records.value_size[row]
+    return (
+        1
+        + _varint_size(records.timestamp[row] - records.timestamp[first])
+        + _varint_size(row - first)
+        + _varint_size(key)
+        + max(key, 0)
+        + _varint_size(value)
+        + max(value, 0)
+        + (len(_TICK_HEADERS) if records.tick[row] else 1)
+    )
+
+
+@kernel
+def batch_end(records, first, limit):
+    """(row behind, bytes of payload) of a batch that begins with row `first` and is as large as `limit` allows.
+
+    A first record that is larger is alone in its batch.
+    """
+    row, total = first, 0
+    while row < len(records.offset):
+        size = _record_size(records, row, first)
+        size += _varint_size(size)
+        if row > first and total + size > limit:
+            break
+        row, total = row + 1, total + size
+    return row, total
+
+
+@kernel
+def write_records(records, first, end, target):
+    """Write rows first … end - 1 as the payload of a batch; offsets are those that the broker will give."""
+    at = 0
+    for row in range(first, end):
+        at = _put_varint(target, at, _record_size(records, row, first))
+        target[at] = 0
+        at = _put_varint(target, at + 1, records.timestamp[row] - records.timestamp[first])
+        at = _put_varint(target, at, np.int64(row - first))
+        at = _put_bytes(records.data, records.key_start[row], records.key_size[row], target, at)
+        at = _put_bytes(records.data, records.value_start[row], records.value_size[row], target, at)
+        if records.tick[row]:
+            at = _copy(_TICK_HEADERS, 0, len(_TICK_HEADERS), target, at)
+        else:
+            target[at] = 0
+            at += 1
+
+
+@part
+def _put_bytes(data, start, size, target, at):
+    return _copy(data, start, size, target, _put_varint(target, at, size))
+
+
+@part
+def _copy(data, start, size, target, at):
+    for k in range(size):
+        target[np.uintp(at + k)] = data[np.uintp(start + k)]
+    return at + max(size, 0)

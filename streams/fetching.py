@@ -29,12 +29,11 @@ from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
-from models.record_batches import COUNT_AT, HEADER_BYTES, LENGTH_AT, LENGTH_END, MAGIC_AT, read_batches
+from models.record_batches import COUNT_AT, HEADER_BYTES, LENGTH_AT, LENGTH_END, MAGIC, MAGIC_AT, read_batches
 from models.records import Records
 from models.texts import Bytes, Ints
 
 AIOKAFKA: Final = "0.14.0"
-MAGIC: Final = 2
 MIN_RECORD_BYTES: Final = 7  # of a record on the wire
 DECODERS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
     1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode,

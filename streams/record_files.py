@@ -63,7 +63,9 @@ def read_records(path: Path) -> Iterator[Records]:
 
 
 def _unplaced(timestamp: Ints, keys: Texts, values: Texts) -> Records:
-    """Records without a log; keys and values lie in one buffer."""
+    """Records without a log; keys and values lie in one buffer. Arrow's own arrays may be read only: kernels would be
+    compiled once more for them.
+    """
     count = len(timestamp)
     nowhere, no_tick = np.zeros(count, np.int64), np.zeros(count, np.bool_)
     return Records(values.data, nowhere, timestamp, keys.start, keys.size, values.start, values.size, no_tick)
@@ -77,7 +79,7 @@ def _read_parquet(path: Path) -> Iterator[Records]:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(BATCH_RECORDS, columns=list(COLUMNS)):
                 timestamp, key, value = (batch.column(name).cast(type_) for name, type_ in COLUMNS.items())
-                yield _unplaced(timestamp.to_numpy(), *_in_one_buffer(_texts(key), _texts(value)))
+                yield _unplaced(timestamp.to_numpy().copy(), *_in_one_buffer(_texts(key), _texts(value)))
     except (pa.ArrowInvalid, KeyError) as error:
         raise RecordFileError(f"{path}: needs the columns {', '.join(COLUMNS)} of records: {error}") from None
 
@@ -92,7 +94,7 @@ def _texts(array: pa.Array) -> Texts:
 
 def _in_one_buffer(keys: Texts, values: Texts) -> tuple[Texts, Texts]:
     data = np.concatenate([values.data, keys.data])
-    return Texts(data, keys.start + len(values.data), keys.size), Texts(data, values.start, values.size)
+    return Texts(data, keys.start + len(values.data), keys.size), Texts(data, values.start.copy(), values.size)
 
 
 # --- lines
