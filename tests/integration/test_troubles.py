@@ -120,3 +120,24 @@ def hears_sigterm(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_rebalance_leaves_what_stays_as_it_is(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """A worker that joins restores its half, and the other reads nothing anew; when it leaves, its half comes back."""
+    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=10_000)
+    logs = [tmp_path / "first.log", tmp_path / "second.log"]
+    with ended(start_worker(settings, logs[0])) as first:
+        wait_for(lambda: restored(logs[0]) == 4, "four partitions", DEADLINE_S, logs[0])
+        with ended(start_worker(settings, logs[1])) as second:
+            wait_for(lambda: restored(logs[1]) == 2, "two partitions", DEADLINE_S, logs[1])
+            wait_for(lambda: archived(settings.lake) >= records, "all", DEADLINE_S, logs[1])
+            assert restored(logs[0]) == 4
+            stop(second, logs[1])
+        wait_for(lambda: restored(logs[0]) == 6, "two more partitions", DEADLINE_S, logs[0])
+        stop(first, logs[0])
+    assert_exact(settings, records)
+    assert repeats(settings) == 0
+
+
+def restored(log: Path) -> int:
+    return log.read_text().count("restored partition") if log.exists() else 0
