@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from models.layout import Layout
 from sinks.writer import Lake
@@ -82,6 +83,27 @@ def test_a_broker_that_is_away_is_waited_for(topic_prefix: str, tmp_path: Path) 
 
         asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), stop_and_go))
         assert_exact(settings, records)
+
+
+def test_after_an_error_of_kafka_the_worker_begins_again(broker: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """From its last checkpoint, in the same process; what it had sent is not sent again."""
+    settings, records = prepare(broker, topic_prefix, tmp_path, events=20_000, fetch_records=200, partitions=2)
+    in_log = records_of(settings)
+
+    async def break_twice(worker: Worker) -> bool:
+        for _ in range(2):
+            seen = worker.events
+            await until(lambda seen=seen: worker.events > seen + 2000, "events")  # type: ignore[misc]
+            worker.fail(KafkaError("a test"))
+            await until(lambda: worker.trouble, "a trouble")
+            assert str(worker.trouble) == "the worker begins again: KafkaError: a test"
+            await until(lambda: not worker.trouble, "no trouble")
+        await until(lambda: sum(shard.next_offset for shard in worker.shards.values()) >= in_log, "all events")
+        return False
+
+    asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), break_twice))
+    assert_exact(settings, records)
+    assert repeats(settings) == 0
 
 
 def test_a_worker_that_was_asleep_is_fenced(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
