@@ -19,6 +19,7 @@ from streams.catalogues import read_catalogue
 from streams.kafka_broker import ApacheKafka
 from streams.settings import Settings
 from streams.state_log import FencedError
+from streams.watchdog import StuckError
 from streams.worker import Worker
 from tests.integration.worked import assert_exact, prepare, records_of, repeats
 from tests.workers import STOP_S, archived, ended, start_worker, stop, tail, wait_for
@@ -121,6 +122,19 @@ def test_a_worker_that_was_asleep_is_fenced(apache_kafka: Any, topic_prefix: str
             stop(second, logs[1])
     assert "another worker has taken partition" in logs[0].read_text()
     assert_exact(settings, records)
+
+
+def test_lag_without_progress_ends_a_worker(broker: Any, topic_prefix: str, tmp_path: Path) -> None:
+    settings, _ = prepare(broker, topic_prefix, tmp_path, events=5000, fetch_records=200, watchdog_s=2.0)
+
+    async def hang(worker: Worker) -> bool:
+        await until(lambda: worker.events > 0, "events")
+        async with worker._stepping:
+            await asyncio.Event().wait()
+        return False
+
+    with pytest.raises(StuckError, match=r"no progress for 2 s in partition \d, [\d,]+ records behind"):
+        asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), hang))
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.5, 1.0, 2.0, 4.0])
