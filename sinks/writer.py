@@ -162,10 +162,14 @@ class Lake:
                 if attempt == ATTEMPTS:
                     raise
                 delta.update_incremental()
-                self._committed = {key: at for key, at in self._committed.items() if key[0] != name}
+                self._forget(name)
             else:
-                self._committed |= {(name, source): at for source, at in moved.items()}
+                self._forget(name)  # the table is now as after this commit, with what others committed before it
                 return
+
+    def _forget(self, name: str) -> None:
+        """Read the positions of a table anew when they are asked for."""
+        self._committed = {key: at for key, at in self._committed.items() if key[0] != name}
 
     def _write(self, table: LakeTable, delta: DeltaTable, rows: pa.Table, moved: dict[str, int]) -> None:
         transactions = [Transaction(source, at) for source, at in moved.items()]

@@ -19,6 +19,8 @@ from models.layout import Layout
 from sinks.writer import Lake
 from streams.batches import BatchApp, BatchScheduler
 from streams.collector import set_collector
+from streams.owners import client_id
+from streams.security import faust_credentials
 from streams.settings import Settings
 from streams.troubles import pauses
 from streams.watchdog import watch
@@ -40,6 +42,8 @@ def create_app(settings: Settings) -> BatchApp:
     return BatchApp(
         settings.app,
         broker=[f"kafka://{address}" for address in settings.broker.split(",")],
+        broker_client_id=client_id(settings),
+        broker_credentials=faust_credentials(settings),
         store="memory://",
         datadir=FAUST_FOLDER,
         topic_partitions=settings.partitions,
@@ -65,7 +69,13 @@ def wire(app: BatchApp, worker: Worker) -> None:
     """Let the app's agents, timers and signals drive the worker."""
     settings = worker.settings
     events = app.topic(settings.topic("events"), key_serializer="raw", value_serializer="raw")
-    app.on_assigned = worker.ownership.assign
+
+    async def on_assigned(partitions: set[int]) -> None:
+        worker.telemetry.partitions = set(partitions)
+        await worker.ownership.assign(partitions)
+
+    app.on_assigned = on_assigned
+    worker.telemetry.highwater = lambda number: app.consumer.highwater(TopicPartition(events.get_topic_name(), number))
 
     @app.agent(events, concurrency=1)
     async def batches(stream: faust.StreamT[Any]) -> None:

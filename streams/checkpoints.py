@@ -24,6 +24,7 @@ from streams import steps
 from streams.outputs import OUTPUT_KINDS, Item, Outputs, Sent
 from streams.state_log import Ends, Records, StateLog
 from streams.steps import Step
+from streams.telemetry import Telemetry
 from streams.troubles import Troubles, pauses
 
 LONG_COMMIT_S = 30.0  # of the lake, with its memory held meanwhile
@@ -44,8 +45,8 @@ class Cut:
 class Checkpoints:
     """Writes them."""
 
-    def __init__(self, outputs: Outputs, lake: Lake, troubles: Troubles) -> None:
-        self.outputs, self.lake, self.troubles = outputs, lake, troubles
+    def __init__(self, outputs: Outputs, lake: Lake, troubles: Troubles, telemetry: Telemetry) -> None:
+        self.outputs, self.lake, self.troubles, self.telemetry = outputs, lake, troubles, telemetry
         self._committing = threading.Lock()  # a commit that nobody waits for any more may still run
 
     async def write(self, cuts: list[Cut], sent: list[Sent]) -> float:
@@ -82,7 +83,7 @@ class Checkpoints:
         raise AssertionError("unreachable: there is always another pause")
 
     def _commit(self) -> float:
-        with self._committing:
+        with self._committing, self.telemetry.lake_commit():
             started = time.monotonic()
             self.lake.commit()
             return time.monotonic() - started

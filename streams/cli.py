@@ -56,7 +56,7 @@ def main() -> None:
 
 def worker_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """An option and an environment variable for each setting of the worker."""
-    for name, default, help_ in reversed(worker_settings.fields()):
+    for name, default, help_, choices in reversed(worker_settings.fields()):
         flag = f"--{name.replace('_', '-')}"
         declaration = f"{flag}/--no-{name.replace('_', '-')}" if isinstance(default, bool) else flag
         function = click.option(
@@ -66,7 +66,7 @@ def worker_options(function: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             show_envvar=True,
             envvar=worker_settings.ENV_PREFIX + name.upper(),
-            type=type(default),
+            type=click.Choice(choices) if choices else type(default),
             help=help_,
         )(function)
     return function

@@ -15,12 +15,14 @@ from streams.demo import DemoError
 from streams.record_files import RecordFileError
 from streams.recovery import RestoreError
 from streams.replay import ReplayError
+from streams.security import SecurityError
 from streams.settings import SettingsError
 from streams.show import NoCustomerError
 from streams.sources import SourceError
 from streams.state_log import FencedError
 from streams.topics import TopicError
 from streams.watchdog import StuckError
+from streams.web import WebError
 from streams.worker import UnsavedError
 
 USER_ERRORS = (
@@ -36,11 +38,13 @@ USER_ERRORS = (
     RecordFileError,
     ReplayError,
     RestoreError,
+    SecurityError,
     SettingsError,
     SourceError,
     StateError,
     StuckError,
     TopicError,
     UnsavedError,
+    WebError,
     duckdb.Error,
 )

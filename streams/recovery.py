@@ -22,6 +22,7 @@ from streams.standby import Standby
 from streams.state_copy import StateCopy
 from streams.state_log import Ends, StateLog
 from streams.steps import Step
+from streams.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +38,21 @@ class RestoreError(RuntimeError):
 class Recovery:
     """Restores the partitions of a worker."""
 
-    def __init__(self, settings: Settings, layout: Layout, outputs: Outputs, standby: Standby) -> None:
-        self.settings, self.layout, self.outputs, self.standby = settings, layout, outputs, standby
+    def __init__(
+        self, settings: Settings, layout: Layout, outputs: Outputs, standby: Standby, telemetry: Telemetry
+    ) -> None:
+        self.settings, self.layout, self.outputs = settings, layout, outputs
+        self.standby, self.telemetry = standby, telemetry
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def restore(self, partition: int, state_log: StateLog) -> Shard:
         """Fence, read the state, then the tail of the outputs. Raises RestoreError, StateError, PageError."""
         try:
             async with self._at_once, asyncio.timeout(self.settings.restore_timeout_s):
-                await state_log.open()
-                steps.reached(Step.FENCED)
-                return await self._read(partition)
+                with self.telemetry.restoring():
+                    await state_log.open()
+                    steps.reached(Step.FENCED)
+                    return await self._read(partition)
         except TimeoutError:
             raise RestoreError(
                 f"partition {partition} was not restored within {self.settings.restore_timeout_s:g} s; "

@@ -17,6 +17,7 @@ from sinks.writer import Lake
 from streams import app
 from streams.record_files import read_records
 from streams.routing import Router
+from streams.security import client_options
 from streams.sending import BATCH_BYTES, send_records
 from streams.settings import Settings
 from streams.worker import Worker
@@ -35,7 +36,7 @@ def produce(settings: Settings, path: str) -> list[int]:
 
 async def _produce(settings: Settings, path: Path) -> list[int]:
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.broker,
+        **client_options(settings),
         enable_idempotence=settings.transactions,
         acks="all",
         max_batch_size=BATCH_BYTES,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from faust.types import TP
@@ -25,6 +26,7 @@ from streams.settings import Settings
 from streams.standby import Standby
 from streams.state_log import FencedLog, PlainLog, StateLog
 from streams.steps import Step
+from streams.telemetry import Telemetry
 from streams.troubles import Troubles
 
 log = logging.getLogger(__name__)
@@ -47,16 +49,16 @@ class Worker:
 
     def __init__(self, settings: Settings, layout: Layout, lake: Lake) -> None:
         self.settings, self.layout, self.lake = settings, layout, lake
-        self.troubles = Troubles()
+        self.troubles, self.telemetry = Troubles(), Telemetry()
         self.outputs = Outputs(settings, layout.catalogue, self.troubles)
         self.decoder = Decoder(layout.event_layout)
         self.standby = Standby(settings)
-        recovery = Recovery(settings, layout, self.outputs, self.standby)
+        recovery = Recovery(settings, layout, self.outputs, self.standby, self.telemetry)
         self.ownership = Ownership(recovery, self._new_log, self._release, self.fail)
         self.events = 0
         self.lag: dict[int, int] = {}  # records behind, of each partition that is ready; the watchdog asks for it
         self.on_output: Callable[[BatchOutput], None] | None = None
-        self._checkpoints = Checkpoints(self.outputs, lake, self.troubles)
+        self._checkpoints = Checkpoints(self.outputs, lake, self.troubles, self.telemetry)
         self._consumer: Callable[[], BatchConsumer]
         self._stepping = asyncio.Lock()  # held while a batch is processed and while pages are dumped
         self._checkpointing = asyncio.Lock()
@@ -112,10 +114,17 @@ class Worker:
         owned = self.ownership.owned.get(partition)
         return owned.shard.next_offset if owned else 0
 
+    async def profile(self, partition: int, customer_id: str) -> dict[str, Any] | None:
+        """The profile of a customer between two batches; None for one that is not known here."""
+        async with self._stepping:
+            shard = self.shards.get(partition)
+            return shard.profile(customer_id) if shard else None
+
     async def put_out(self, output: BatchOutput) -> None:
         """Hand an output to Kafka and to the lake."""
         steps.reached(Step.BATCH_APPLIED)
         self.events += len(output.columns)
+        self.telemetry.batch(output)
         self.lake.add(output)
         await self.outputs.publish(output)
         steps.reached(Step.BATCH_SENT)
@@ -137,6 +146,7 @@ class Worker:
             self.checkpoint_took_s = dumping_s + await self._checkpoints.write(cuts, sent)
             self._saved |= {cut.partition: cut.next_offset for cut in cuts}
             self.checkpointed_at = time.monotonic()
+            self.telemetry.checkpointed(self.checkpointed_at - started)
 
     def _cut(self, number: int, shard: Shard, state_log: StateLog) -> Cut:
         profiles = self._profiles(shard) if self.settings.profiles else []

@@ -20,6 +20,7 @@ from streams.recovery import Recovery, RestoreError
 from streams.settings import Settings
 from streams.standby import Standby
 from streams.state_log import FencedError, FencedLog
+from streams.telemetry import Telemetry
 from streams.topics import ensure_topics
 from streams.troubles import Troubles
 from streams.worker import Worker
@@ -52,7 +53,7 @@ async def send_events(settings: Settings, count: int) -> None:
 async def restore(settings: Settings, standby: Standby | None = None) -> Shard:
     log, outputs = FencedLog(settings, 0), Outputs(settings, LAYOUT.catalogue, Troubles())
     try:
-        return await Recovery(settings, LAYOUT, outputs, standby or Standby(settings)).restore(0, log)
+        return await Recovery(settings, LAYOUT, outputs, standby or Standby(settings), Telemetry()).restore(0, log)
     finally:
         await log.close()
 
@@ -169,9 +170,9 @@ def test_a_restore_has_a_deadline(apache_kafka: Any, topic_prefix: str) -> None:
 
     async def run() -> None:
         settings = replace(settings_of(apache_kafka, topic_prefix), restore_timeout_s=1.0)
-        await Recovery(settings, LAYOUT, Outputs(settings, LAYOUT.catalogue, Troubles()), Standby(settings)).restore(
-            0, Hanging(settings, 0)
-        )
+        await Recovery(
+            settings, LAYOUT, Outputs(settings, LAYOUT.catalogue, Troubles()), Standby(settings), Telemetry()
+        ).restore(0, Hanging(settings, 0))
 
     with pytest.raises(RestoreError, match=r"not restored within 1 s.*--restore-timeout-s"):
         asyncio.run(run())

@@ -91,3 +91,15 @@ def test_compaction_keeps_rows_and_leaves_a_file_a_day(tmp_path: Path, made: lis
     assert _rows(tmp_path) == before
     table = DeltaTable(tmp_path / "events")
     assert len(table.file_uris()) == len(table.partitions()) > 1
+
+
+def test_a_commit_of_others_in_between_is_not_overlooked(tmp_path: Path, made: list[BatchOutput]) -> None:
+    """A partition goes to another worker and comes back while the table goes on with a second one."""
+    second = outputs(small_catalogue(), random_records(6, 300), partition=1)
+    _write(tmp_path / "whole", [*made, *second])
+    first, other = Lake(tmp_path / "two", small_catalogue()), Lake(tmp_path / "two", small_catalogue())
+    for lake, some in [(first, made[:2]), (other, made[:4]), (first, second), (first, made)]:
+        for output in some:
+            lake.add(output)
+        lake.commit()
+    assert _rows(tmp_path / "two") == _rows(tmp_path / "whole")

@@ -1,0 +1,1 @@
+"""Plain Faust, written as its documentation does it: what the tests of tests/faust compare with."""

@@ -1,0 +1,196 @@
+"""Toys in the place of what costs time and decides nothing about durability: the engine, Arrow and the files of Delta.
+
+The shard counts each customer's events in a dict; each event puts out a trigger that names the count. So an event that
+is lost or counted twice shows in the state and in every later trigger. The lake is the product's own, over tables that
+are lists.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from models.shard_state import CLOSING_KEY
+from sinks import writer
+from streams import outputs, recovery, worker
+from streams.outputs import Outputs
+from tests.simulation.brokers import Stored
+from tests.simulation.delta import DeltaFiles, SimLake
+from tests.simulation.processes import EVENTS, SETTINGS, Process
+from tests.simulation.runs import Files, sent, state_of
+from tests.simulation.world import World
+
+CUSTOMERS = 4
+TABLES = ("events", "triggers")
+
+
+class Columns:
+    """Of a record batch."""
+
+    bad_rows: tuple[Any, ...] = ()
+
+    def __init__(self, topic: str, partition: int, records: Sequence[Any]) -> None:
+        self.topic, self.partition, self.records = topic, partition, records
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+class Decoder:
+    def __init__(self, layout: Any) -> None: ...
+
+    def columns(self, topic: str, partition: int, records: Sequence[Any]) -> Columns:
+        return Columns(topic, partition, records)
+
+
+class Shard:
+    """`counts` by customer; a page holds one customer."""
+
+    def __init__(self, layout: Any, topic: str, partition: int) -> None:
+        self.topic, self.partition = topic, partition
+        self.counts: dict[str, int] = {}
+        self.next_offset, self.clock = 0, 0
+        self.rows = SimpleNamespace(customer_ids=self.counts)
+        self.unfinished: set[str] = set()
+        self._dirty: set[str] = set()
+
+    def process(self, columns: Columns) -> SimpleNamespace:
+        first = columns.records[0].offset
+        assert first >= self.next_offset, "a record again"
+        triggers = []
+        for record in columns.records:
+            customer = record.key.decode()
+            self.counts[customer] = count = self.counts.get(customer, 0) + 1
+            self._dirty.add(customer)
+            triggers.append((record.offset, f"{self.partition}/{record.offset} {customer}={count}"))
+        self.next_offset = columns.records[-1].offset + 1
+        self.clock = columns.records[-1].timestamp
+        return self._output(columns, triggers)
+
+    def finish(self, *, end: bool = True) -> SimpleNamespace:
+        return self._output(Columns(self.topic, self.partition, ()), [])
+
+    def _output(self, columns: Columns, triggers: list[tuple[int, str]]) -> SimpleNamespace:
+        return SimpleNamespace(
+            columns=columns, partition=self.partition, next_offset=self.next_offset, clock=self.clock, triggers=triggers
+        )
+
+    def changed_profiles(self) -> list[Any]:
+        return []
+
+    def dump(self) -> list[tuple[bytes, bytes]]:
+        pages = sorted(self._dirty | self.unfinished)
+        self._dirty, self.unfinished = set(), set()
+        closing = json.dumps([self.next_offset, self.clock]).encode()
+        return [*((name.encode(), b"%d" % self.counts.get(name, 0)) for name in pages), (CLOSING_KEY, closing)]
+
+    @classmethod
+    def restore(cls, layout: Any, topic: str, partition: int, records: Iterable[tuple[bytes, bytes]]) -> Shard:
+        shard, pages, closed = cls(layout, topic, partition), {}, False
+        for key, value in records:
+            if key == CLOSING_KEY:
+                closed = True
+                shard.next_offset, shard.clock = json.loads(value)
+                shard.counts |= {name.decode(): int(count) for name, count in pages.items() if int(count)}
+                pages = {}
+            else:
+                pages[key] = value
+        shard.unfinished = {name.decode() for name in pages}
+        assert closed or not shard.counts
+        return shard
+
+
+async def publish(self: Outputs, output: Any) -> None:
+    """In the place of `Outputs.publish`, which encodes."""
+    items = [(text.split()[1].encode(), text.encode(), []) for _, text in output.triggers]
+    await self.send(self.settings.topic("triggers"), output.partition, output.clock, items)
+
+
+class Rows:
+    """A table of Arrow, as far as the writer of the lake looks: (offset, value) pairs."""
+
+    def __init__(self, rows: list[tuple[int, str]]) -> None:
+        self.rows = rows
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> list[int]:
+        assert name == "offset"
+        return [offset for offset, _ in self.rows]
+
+    def filter(self, kept: list[bool]) -> Rows:
+        return Rows([row for row, keep in zip(self.rows, kept, strict=True) if keep])
+
+
+# In the place of pyarrow and pyarrow.compute in sinks/writer.py.
+arrow = SimpleNamespace(concat_tables=lambda tables: Rows([row for table in tables for row in table.rows]))
+compute = SimpleNamespace(
+    multiply=lambda values, factor: [value * factor for value in values],
+    subtract=lambda values, less: [value - less for value in values],
+    greater=lambda values, limit: [value > limit for value in values],
+)
+
+
+class RowMaker:
+    def __init__(self, catalogue: Any) -> None: ...
+
+    def tables(self, output: Any) -> dict[str, Rows]:
+        number = output.partition
+        events = Rows([(record.offset, f"{number}/{record.offset}") for record in output.columns.records])
+        triggers = Rows(list(output.triggers))
+        return {name: rows for name, rows in (("events", events), ("triggers", triggers)) if rows.num_rows}
+
+
+def tables(catalogue: Any) -> list[Any]:
+    """In the place of sinks.schemas.tables."""
+    return [SimpleNamespace(name=name) for name in TABLES]
+
+
+class ToyKit:
+    """Thousands of seeds a minute."""
+
+    layout = SimpleNamespace(event_layout=None)
+
+    def patches(self) -> list[Any]:
+        return [
+            mock.patch.object(outputs.Outputs, "publish", publish),
+            mock.patch.object(worker, "Decoder", Decoder),
+            mock.patch.object(recovery, "Shard", Shard),
+            mock.patch.object(writer, "RowMaker", RowMaker),
+            mock.patch.object(writer, "tables", tables),
+            mock.patch.object(writer, "pa", arrow),
+            mock.patch.object(writer, "pc", compute),
+        ]
+
+    def log(self, random: Random) -> list[tuple[int, int, bytes, bytes]]:
+        keys = [b"c%d" % random.randrange(CUSTOMERS) for _ in range(random.randint(4, 14))]
+        return [(random.randrange(SETTINGS.partitions), at, key, key) for at, key in enumerate(keys)]
+
+    def new_lake(self, files: Files, process: Process) -> Any:
+        return SimLake(files, None, process.world.at_write())
+
+    def differences(self, world: World, files: Files, number: int, records: list[Stored]) -> Iterator[str]:
+        shard = Shard(None, EVENTS, number)
+        triggers = shard.process(Columns(EVENTS, number, records)).triggers
+        found = [value.decode() for value in dict.fromkeys(sent(world, "triggers", number))]
+        if found != [text for _, text in triggers]:
+            yield f"partition {number}: triggers {found}, not {triggers}"
+        events = [(record.offset, f"{number}/{record.offset}") for record in records]
+        for name, right in (("events", events), ("triggers", triggers)):
+            if (rows := _rows(files[name], number)) != right:
+                yield f"partition {number}: {name} in the lake {rows}, not {right}"
+        state = Shard.restore(None, EVENTS, number, state_of(world, number).records())
+        if (state.counts, state.next_offset) != (shard.counts, shard.next_offset):
+            yield f"partition {number}: state {state.counts} at {state.next_offset}, not {shard.counts}"
+
+
+def _rows(files: DeltaFiles, number: int) -> list[tuple[int, str]]:
+    """Rows of a partition; their text begins with its number."""
+    rows = [row for _, part in files.commits for row in part.rows]
+    return sorted(row for row in rows if row[1].startswith(f"{number}/"))
