@@ -26,13 +26,15 @@ partition with events to work on made no checkpoint.
 def line(outcome: Outcome) -> str:
     """One outcome."""
     found = outcome.comparison
-    result = "right" if not outcome.wrong else "WRONG: " + "; ".join(outcome.wrong)
-    return (
-        f"{outcome.scenario}: {result}. {outcome.faults} faults, {outcome.events:,} events, "
-        f"{found.triggers:,} triggers, {found.customers:,} customers, {found.rows:,} rows; lost {found.lost}, doubled {found.doubled}, "
-        f"{found.wire_duplicates} wire duplicates; longest stall {outcome.stall_s:.1f} s; {outcome.seconds:.0f} s; "
-        f"SEED={outcome.seed}" + "".join(f"\n  {note}" for note in outcome.notes)
-    )
+    verdict = "right" if not outcome.wrong else "WRONG: " + "; ".join(outcome.wrong)
+    parts = [
+        f"{outcome.scenario}: {verdict}. {outcome.faults} faults, {outcome.events:,} events, ",
+        f"{found.triggers:,} triggers, ",
+        f"{found.customers:,} customers, {found.rows:,} rows; lost {found.lost}, doubled {found.doubled}, ",
+        f"{found.wire_duplicates} wire duplicates; longest stall {outcome.stall_s:.1f} s; {outcome.seconds:.0f} s; ",
+        f"SEED={outcome.seed}",
+    ]
+    return "".join(parts) + "".join(f"\n  {note}" for note in outcome.notes)
 
 
 def write(path: Path, outcomes: list[Outcome], sizes: Sizes) -> None:
