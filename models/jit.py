@@ -34,6 +34,7 @@ KERNELS: Final = (
     "record_batches",
     "routing",
     "rules",
+    "strays",
     "texts",
     "timers",
     "zones",

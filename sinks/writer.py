@@ -65,8 +65,9 @@ class Part(NamedTuple):
     rows: pa.Table
 
     def after(self, position: int) -> pa.Table:
-        """The rows above a position."""
-        if position < 0:
+        """The rows above a position; most often that is all of them, and a filter would copy them."""
+        first = pc.min(self.rows["offset"]).as_py()
+        if first is None or first * POSITIONS - self.finishing > position:
             return self.rows
         positions = pc.subtract(pc.multiply(self.rows["offset"], POSITIONS), self.finishing)
         return self.rows.filter(pc.greater(positions, position))

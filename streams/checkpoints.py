@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from sinks.writer import Lake, LakeError
 from streams import steps
 from streams.outputs import OUTPUT_KINDS, Item, Outputs, Sent
-from streams.state_log import Ends, Records, StateLog
+from streams.state_log import Ends, Records, StateLog, Stray
 from streams.steps import Step
 from streams.telemetry import Telemetry
 from streams.troubles import Troubles, pauses
@@ -32,7 +32,7 @@ LONG_COMMIT_S = 30.0  # of the lake, with its memory held meanwhile
 
 @dataclass(frozen=True)
 class Cut:
-    """`records`: of `Shard.dump`; `profiles`: of the customers that changed."""
+    """`records`: of `Shard.dump`; `profiles`: of the customers that changed; `strays`: events to send on."""
 
     partition: int
     log: StateLog
@@ -40,6 +40,7 @@ class Cut:
     next_offset: int
     records: Records
     profiles: list[Item]
+    strays: list[Stray]
 
 
 class Checkpoints:
@@ -65,7 +66,7 @@ class Checkpoints:
         return committing_s + time.monotonic() - started
 
     async def _write_state(self, cut: Cut) -> None:
-        await cut.log.write(cut.clock, cut.records, cut.next_offset, self._ends(cut.partition))
+        await cut.log.write(cut.clock, cut.records, cut.strays, cut.next_offset, self._ends(cut.partition))
         steps.reached(Step.COMMITTED)
 
     async def _commit_lake(self) -> float:

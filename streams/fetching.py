@@ -26,7 +26,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.memory_records import MemoryRecords
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 from faust.types import TP
 
 from models.record_batches import COUNT_AT, HEADER_BYTES, LENGTH_AT, LENGTH_END, MAGIC, MAGIC_AT, read_batches
@@ -56,6 +56,12 @@ def deliver_batches(consumer: AIOKafkaConsumer) -> None:
 
 class RecordsThread(AIOKafkaConsumerThread):
     """Faust's consumer thread, where a fetch gives `Records`: for each partition some, of at most so many records."""
+
+    def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
+        """Faust reads uncommitted records: events that a worker sent on, or a producer took back, would come twice."""
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
 
     async def on_start(self) -> None:
         await super().on_start()

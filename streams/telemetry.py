@@ -7,6 +7,7 @@ process: a replay after a crash counts again what it does again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ from models.plan import Status
 from models.shard import Shard
 
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+STRAYS_SAID_S: Final = 60.0  # between two warnings about them
+log = logging.getLogger(__name__)
 disable_created_metrics()  # a second series for each counter, which nobody asks for
 EVENT_STATUS: Final = {Status.APPLIED: "applied", Status.DUPLICATE: "duplicate", Status.UNKNOWN: "unknown"}
 
@@ -43,6 +46,7 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self.partitions: set[int] | None = None  # assigned to the worker; None before it is in the group
         self.checkpointed_at = time.monotonic()
+        self._strays_said = -STRAYS_SAID_S
         self.highwater: Callable[[int], int | None] = _unknown  # end offset of a partition, as the consumer saw it
         self._count_things()
         self._time_things()
@@ -59,6 +63,7 @@ class Telemetry:
         self._bad_rows = counter("zhice_bad_rows", "Records that are no valid event.", "reason")
         self._candidates = counter("zhice_candidates", "Rules whose predicate held.", "rule")
         self._decisions = counter("zhice_decisions", "What became of candidates.", "rule", "acted", "gate")
+        self._strays = counter("zhice_stray_events", "Events sent on to their customer's partition.", "partition")
         self._triggers = counter("zhice_triggers", "Decisions to act, published.", "rule", "channel")
         self._lake_failures = counter("zhice_lake_commit_failures", "Commits of the lake that failed.")
 
@@ -91,6 +96,17 @@ class Telemetry:
             self._decisions.labels(rule, str(acted).lower(), gate).inc(count)
             if acted:
                 self._triggers.labels(rule, channel).inc(count)
+
+    def strays(self, partition: int, count: int) -> None:
+        """Events came to a partition that is not their customer's; the log says so now and then."""
+        self._strays.labels(str(partition)).inc(count)
+        if time.monotonic() - self._strays_said > STRAYS_SAID_S:
+            self._strays_said = time.monotonic()
+            log.warning(
+                "%d events in partition %d belong to others, and are sent on with the next checkpoint: their producer "
+                "partitions otherwise. With librdkafka set partitioner=murmur2_random",
+                count, partition,
+            )  # fmt: skip
 
     def checkpointed(self, seconds: float) -> None:
         """A checkpoint is finished, and took this long."""

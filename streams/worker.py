@@ -9,12 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 from faust.types import TP
 
+from models.columns import Columns
 from models.decoding import Decoder
 from models.layout import Layout
 from models.outputs import BatchOutput
+from models.records import Records
 from models.shard import Shard
+from models.strays import take_strays
 from sinks.writer import Lake
 from streams import steps
 from streams.batches import BatchConsumer, RecordBatch
@@ -24,7 +28,7 @@ from streams.ownership import Owned, Ownership
 from streams.recovery import Recovery
 from streams.settings import Settings
 from streams.standby import Standby
-from streams.state_log import FencedLog, PlainLog, StateLog
+from streams.state_log import FencedLog, PlainLog, StateLog, Stray
 from streams.steps import Step
 from streams.telemetry import Telemetry
 from streams.troubles import Troubles
@@ -32,6 +36,7 @@ from streams.troubles import Troubles
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SHARE = 10  # a checkpoint may cost one part in this many of the worker's time
+STRAYS_KEPT = 100_000  # events to send on, beyond which a checkpoint does not wait
 REVOKE_SHARE = 0.7  # of the rebalance timeout that the checkpoint of a revocation may take
 FINISH_S = 15.0  # for the last checkpoint; SIGTERM promises 25 s in all
 
@@ -67,6 +72,7 @@ class Worker:
         self._stepping = asyncio.Lock()  # held while a batch is processed and while pages are dumped
         self._checkpointing = asyncio.Lock()
         self._saved: dict[int, int] = {}  # next offset of each partition at its last checkpoint
+        self._strays: dict[int, list[Stray]] = {}  # of each partition since its last checkpoint
         self._heard: dict[int, float] = {}  # monotonic s of each partition's last batch
         self.checkpointed_at, self.checkpoint_took_s = time.monotonic(), 0.0
 
@@ -106,8 +112,18 @@ class Worker:
             shard = owned.shard
             records = batch.records.since(shard.next_offset)
             if records.count:
-                await self.put_out(shard.process(self.decoder.columns(shard.topic, shard.partition, records)))
+                columns = self.decoder.columns(shard.topic, shard.partition, records)
+                self._keep_strays(columns, records)
+                await self.put_out(shard.process(columns))
         self._heard[batch.partition] = time.monotonic()
+
+    def _keep_strays(self, columns: Columns, records: Records) -> None:
+        """Keep for the next checkpoint what belongs to other partitions: it is sent on in the same transaction."""
+        belongs = take_strays(columns, self.settings.partitions)
+        for partition in np.unique(belongs[belongs != columns.partition]).tolist():
+            stray = Stray(partition, records.take(np.flatnonzero(belongs == partition)))
+            self._strays.setdefault(columns.partition, []).append(stray)
+            self.telemetry.strays(columns.partition, stray.records.count)
 
     def next_offset(self, partition: int) -> int:
         """The offset up to which a partition is processed; 0 where it is not ready."""
@@ -150,7 +166,8 @@ class Worker:
 
     def _cut(self, number: int, shard: Shard, state_log: StateLog) -> Cut:
         profiles = self._profiles(shard) if self.settings.profiles else []
-        return Cut(number, state_log, shard.clock, shard.next_offset, shard.dump(), profiles)
+        strays = self._strays.pop(number, [])
+        return Cut(number, state_log, shard.clock, shard.next_offset, shard.dump(), profiles, strays)
 
     def _profiles(self, shard: Shard) -> list[Item]:
         return [
@@ -162,7 +179,8 @@ class Worker:
         wait_s = min(
             max(CHECKPOINT_SHARE * self.checkpoint_took_s, self.settings.checkpoint_s), self.settings.checkpoint_max_s
         )
-        return time.monotonic() - self.checkpointed_at > wait_s and any(
+        kept = sum(stray.records.count for strays in self._strays.values() for stray in strays)
+        return (kept > STRAYS_KEPT or time.monotonic() - self.checkpointed_at > wait_s) and any(
             shard.next_offset != self._saved.get(number) for number, shard in self.shards.items()
         )
 
@@ -209,6 +227,7 @@ class Worker:
 
     async def _release(self, partition: int, offset: int) -> None:
         self._saved[partition] = offset
+        self._strays.pop(partition, None)  # those after `offset` come again
         await self._consumer().release(self._source(partition), offset)
 
     async def _commit(self, partition: int, offset: int) -> None:

@@ -1,4 +1,4 @@
-"""`zhice backtest` as a process: Ctrl-C and errors end it soon, with a line and an exit code, and no thread that stays."""
+"""`zhice backtest` as a process: Ctrl-C and errors end it soon, with a line and an exit code; no thread stays."""
 
 from __future__ import annotations
 
