@@ -7,7 +7,6 @@ is no event, takes the slow way of `RecordReader`, which yields the same for eve
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.bad_rows import BadRow, Failure
 from models.columns import BAD, Columns, Field
@@ -26,7 +25,7 @@ from models.decode_plan import (
 from models.decode_record import Reading, RecordReader
 from models.events import EventLayout
 from models.records import Record, Records
-from models.texts import Bytes
+from models.texts import Bytes, Ints
 
 
 class Decoder:
@@ -69,10 +68,10 @@ class Decoder:
         return decoded
 
     def _read_slowly(
-        self, topic: str, partition: int, records: Records, slow: NDArray[np.int64], decoded: Decoded
+        self, topic: str, partition: int, records: Records, slow: Ints, decoded: Decoded
     ) -> tuple[Bytes, list[BadRow]]:
         """Fills the rows `slow`: (the buffer, longer by what is in no record as it is read; the bad rows)."""
-        target, bad_rows = _Rows(records, decoded), list[BadRow]()
+        rows, bad_rows = _Rows(records), list[BadRow]()
         for row in slow.tolist():
             record = records.record(row)
             try:
@@ -80,50 +79,70 @@ class Decoder:
             except ValueError:  # msgspec's and Unicode's errors are
                 bad_rows.append(_bad_row(topic, partition, record, self._reader.failure(record)))
             else:
-                target.put(row, record.value or b"", reading)
-        data = target.buffer()
-        decoded.event_type[slow[decoded.event_type[slow] == SLOW]] = BAD
-        finish_rows(self._plan, data, slow[decoded.event_type[slow] != BAD], decoded)
+                rows.add(row, record.value or b"", reading)
+        decoded.event_type[slow] = BAD
+        read, data = rows.put(decoded)
+        finish_rows(self._plan, data, read, decoded)
         return data, bad_rows
 
 
 class _Rows:
-    """Puts single events into the rows of a batch."""
+    """Events for single rows of a batch, put into its arrays together: setting one cell at a time is slow."""
 
-    def __init__(self, records: Records, decoded: Decoded) -> None:
-        self._records = records
-        self._decoded = decoded
+    def __init__(self, records: Records) -> None:
+        self._value_start = records.value_start
+        self._data = records.data
         self._more = bytearray()
+        # Flat lists of numbers: a tuple each would be one more object for the garbage collector to look at.
+        self._types: list[int] = []  # row, event type, event time
+        self._received: list[int] = []  # row, received_at
+        self._cells: list[float] = []  # row, column, value
+        self._spans: list[int] = []  # row, text, start, size
 
-    def put(self, row: int, value: bytes, reading: Reading) -> None:
+    def add(self, row: int, value: bytes, reading: Reading) -> None:
         """The event of a record with this value."""
-        decoded, event = self._decoded, reading.event
-        decoded.event_type[row], decoded.numbers[TIME, row] = reading.event_type, event.event_time
+        event = reading.event
+        self._types += (row, reading.event_type, event.event_time)
         if event.received_at is not None:
-            decoded.numbers[RECEIVED, row], decoded.has_received_at[row] = event.received_at, True
+            self._received += (row, event.received_at)
         for column, cell in reading.cells:
-            decoded.properties[row, column] = cell
+            self._cells += (row, column, cell)
+        start = int(self._value_start[row])
         ids = (event.event_id, event.event, event.customer_id, event.channel, event.session_id, event.device_id)
-        for number, text in [*enumerate(ids), *enumerate(reading.keys, Field.KEYS)]:
+        for number, text in enumerate(ids):
             if text is not None:
-                self._put_text(row, number, value, text.encode())
+                self._add_text(row, number, start, value, text.encode())
+        for number, key in enumerate(reading.keys, Field.KEYS):
+            if key is not None:
+                self._add_text(row, number, start, value, key.encode())
         for number, raw in ((Field.CONTEXT, event.context), (Field.PROPERTIES, event.properties)):
             if raw:
-                self._put_text(row, number, value, bytes(raw))
+                self._add_text(row, number, start, value, bytes(raw))
 
-    def _put_text(self, row: int, number: int, value: bytes, text: bytes) -> None:
+    def _add_text(self, row: int, number: int, start: int, value: bytes, text: bytes) -> None:
         """A text is where the value holds the same bytes; behind the records' data if JSON has it with escapes."""
-        at, start = value.find(text), int(self._records.value_start[row])
+        at = value.find(text)
         if at < 0:
-            at, start = len(self._more), len(self._records.data)
+            at, start = len(self._more), len(self._data)
             self._more += text
-        self._decoded.spans[:, number, row] = start + at, len(text)
+        self._spans += (row, number, start + at, len(text))
 
-    def buffer(self) -> Bytes:
-        """The records' data, and what was put behind it."""
-        if not self._more:
-            return self._records.data
-        return np.concatenate([self._records.data, np.frombuffer(self._more, np.uint8)])
+    def put(self, decoded: Decoded) -> tuple[Ints, Bytes]:
+        """Fills the rows: (which they are; the records' data and, behind it, what is in no record as it is read)."""
+        rows, types, times = _columns(self._types, 3)
+        decoded.event_type[rows], decoded.numbers[TIME, rows] = types, times
+        received_rows, received = _columns(self._received, 2)
+        decoded.numbers[RECEIVED, received_rows], decoded.has_received_at[received_rows] = received, True
+        cell_rows, columns, cells = np.array(self._cells, np.float64).reshape(-1, 3).T
+        decoded.properties[cell_rows.astype(np.int64), columns.astype(np.int64)] = cells
+        text_rows, numbers, starts, sizes = _columns(self._spans, 4)
+        decoded.spans[:, numbers, text_rows] = starts, sizes
+        return rows, np.concatenate([self._data, np.frombuffer(self._more, np.uint8)]) if self._more else self._data
+
+
+def _columns(flat: list[int], columns: int) -> Ints:
+    """int64[columns, rows] of rows one behind the other."""
+    return np.array(flat, np.int64).reshape(-1, columns).T
 
 
 def _bad_row(topic: str, partition: int, record: Record, failure: Failure) -> BadRow:

@@ -16,9 +16,11 @@ import numba
 import numpy as np
 
 KERNELS: Final = (
+    "columns",
     "decode_kernel",
     "decode_plan",
     "engine",
+    "events",
     "features",
     "hashing",
     "jit",
@@ -34,6 +36,7 @@ KERNELS: Final = (
     "rules",
     "texts",
     "timers",
+    "zones",
     "transpose",
 )
 

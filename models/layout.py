@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models import catalogue_names
 from models.catalogue import Catalogue, Journey, Rule
+from models.cells import Cells, cells_of_layout
 from models.compiler import DAY_MS, Accumulator, Column, Predicates, accumulators, csr
 from models.events import EventLayout
 from models.expressions import Kind, Type
@@ -339,10 +340,15 @@ class Layout:
             types |= catalogue_names.predicate_names(self.catalogue, entity.name, None, ())
         return types
 
-    @property
-    def signature(self) -> str:
-        """Tells layouts apart whose cells differ."""
-        return f"{self.catalogue.name}-{self.catalogue.version}"
+    def declared_values(self, name: str | None) -> tuple[str, ...]:
+        """The values that the numbers of a string property stand for; none of anything else."""
+        number = self._property_number.get((name or "").strip())
+        return () if number is None else self.event_layout.properties[number].values
+
+    @cached_property
+    def cell_map(self) -> Cells:
+        """What each cell of a row means."""
+        return cells_of_layout(self)
 
     # --- rows ------------------------------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ class Names(NamedTuple):
         return names
 
 
-def group_of(entity: int, customer: NDArray[np.int64]) -> NDArray[np.int64]:
+def group_of(entity: int | NDArray[np.int64], customer: NDArray[np.int64]) -> NDArray[np.int64]:
     """The group of an instance: its entity's number (below 256) and its customer's row.
 
     >>> group_of(1, np.array([5])).tolist()

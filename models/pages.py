@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cells import Cells
 from models.jit import kernel
 from models.texts import Texts, starts_of
 
@@ -31,7 +34,21 @@ class Page(msgspec.Struct, frozen=True, array_like=True):
     @property
     def texts(self) -> Texts:
         sizes = np.frombuffer(self.sizes, np.int32).astype(np.int64)
-        return Texts(np.frombuffer(self.names, np.uint8), starts_of(sizes), sizes)
+        return Texts(np.frombuffer(bytearray(self.names), np.uint8), starts_of(sizes), sizes)
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """What the partition as a whole knows at a checkpoint."""
+
+    format: int
+    cells: Cells  # what the cells of the pages mean
+    rows: tuple[int, int]  # customers and instances; pages behind them are left over
+    next_offset: int
+    numbers: list[int]
+    metrics: bytes  # int64 rows of the open minute
+
+
+Kept = TypeVar("Kept", Page, Closing)
 
 
 class PageError(ValueError):
@@ -82,15 +99,15 @@ def pack(names: Texts, groups: bytes, rows: NDArray[np.float64], templates: NDAr
     return msgspec.msgpack.encode(page)
 
 
-def decode(blob: bytes) -> Page:
-    """Read what `pack` wrote; the rows' cells follow with `unpack`. Raises PageError."""
+def read(blob: bytes, type_: type[Kept]) -> Kept:
+    """Read a page or a closing record. Raises PageError."""
     try:
-        page = msgspec.msgpack.decode(blob, type=Page)
+        found = msgspec.msgpack.decode(blob, type=type_)
     except msgspec.DecodeError as error:
-        raise PageError(f"a page of the state is damaged: {error}") from None
-    if page.format != PAGE_FORMAT:
-        raise PageError(f"a page has format {page.format}; this version reads {PAGE_FORMAT}")
-    return page
+        raise PageError(f"a record of the state is damaged, or of a newer version: {error}") from None
+    if found.format != PAGE_FORMAT:
+        raise PageError(f"a record of the state has format {found.format}; this version reads {PAGE_FORMAT}")
+    return found
 
 
 def unpack(page: Page, rows: NDArray[np.float64]) -> None:

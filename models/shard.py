@@ -41,6 +41,7 @@ class Shard:
         self.rows = Rows(layout)
         self.metrics = Metrics.empty()
         self.next_offset = 0
+        self.migration: list[str] = []  # what a restore made of another catalogue's state
         self.unfinished: set[bytes] = set()  # pages of a checkpoint that was never finished; written anew by the next
         self._room = max(ROOM, 2 * len(layout.catalogue.journeys) + 1, len(layout.rules) + 1)
 

@@ -75,8 +75,13 @@ class Rows:
             self._start_instances()
         return rows
 
-    def add(self, keyed: bool, names: Texts, groups: Rows64) -> None:
-        """Make rows for these names, which are new, in order; groups: int64[n] (`names.group_of`)."""
+    def matrix(self, kind: int) -> NDArray[np.float64]:
+        """The cells of the customers' rows (0) or of the instances' (1)."""
+        return self.state.instances if kind else self.state.customers
+
+    def add(self, keyed: bool, names: Texts, groups: Rows64) -> int:
+        """Make rows for new names, in order; returns the first. groups: int64[n] (`names.group_of`)."""
+        first = (self.instances if keyed else self.customers).count
         if keyed:
             self.instances = self.instances.with_room(names.count, int(names.size.sum()))
             add_all(self.instances, *names, groups)
@@ -85,6 +90,7 @@ class Rows:
             self.customers = self.customers.with_room(names.count, int(names.size.sum()))
             add_all(self.customers, *names, groups)
             self._start_customers()
+        return first
 
     def customer_row(self, customer_id: str) -> int:
         """The row of a customer; -1 for one that is not known here."""
@@ -202,7 +208,6 @@ class Rows:
         record, deadline = int(values[CandidateColumn.RECORD]), values[CandidateColumn.DEADLINE]
         by_event = deadline != deadline
         kind, row = self.acting_row(values)
-        matrix = self.state.instances if kind else self.state.customers
         return Candidate(
             rule=rule,
             customer_id=self.customers.name(int(values[CandidateColumn.CUSTOMER])),
@@ -211,7 +216,7 @@ class Rows:
             event_time=int(columns.event_time[record]) if by_event else int(deadline),
             clock=int(values[CandidateColumn.CLOCK]),
             gates_passed=int(values[CandidateColumn.GATES]),
-            acted_at=float(matrix[row, rule.acted_cell]),
+            acted_at=float(self.matrix(kind)[row, rule.acted_cell]),
             evidence=Evidence(
                 event_id=columns.text(Field.EVENT_ID, record) if by_event else None,
                 event=columns.text(Field.EVENT, record) if by_event else None,
@@ -238,7 +243,7 @@ class Rows:
     def note_action(self, values: list[float], acted_cell: int, clock: int) -> None:
         """Remember when a rule acted for the entity of a candidate."""
         kind, row = self.acting_row(values)
-        (self.state.instances if kind else self.state.customers)[row, acted_cell] = clock
+        self.matrix(kind)[row, acted_cell] = clock
 
 
 def _stage(stages: tuple[str, ...], number: float) -> str | None:

@@ -32,9 +32,13 @@ CHECKPOINT_POLL_S = 0.25
 FAUST_FOLDER = Path(tempfile.gettempdir()) / "zhice-faust"  # Faust makes it and keeps nothing there
 FETCH_BYTES = 2 * 1024 * 1024  # of one partition in one response; far larger ones cost more a byte to copy
 MAX_POLL_INTERVAL_S = 86_400.0  # a worker that waits for its lake stays in the group
-STOP_S = 5.0  # for Faust to leave the group
+STOP_S = 3.0  # for Faust to leave the group
 LONG_S = 60.0  # an attempt that has lasted so long is no failure of the one before
+GROUP = "the group"
 QUEUED_BATCHES = 8  # record batches that may wait between fetch and agent
+
+
+Failed = asyncio.Future[None]  # of a worker: the error that ends an attempt
 
 
 def create_app(settings: Settings) -> BatchApp:
@@ -67,7 +71,7 @@ def create_app(settings: Settings) -> BatchApp:
 
 def wire(app: BatchApp, worker: Worker) -> None:
     """Let the app's agents, timers and signals drive the worker."""
-    settings = worker.settings
+    settings, failed = worker.settings, worker.failed
     events = app.topic(settings.topic("events"), key_serializer="raw", value_serializer="raw")
 
     async def on_assigned(partitions: set[int]) -> None:
@@ -80,37 +84,38 @@ def wire(app: BatchApp, worker: Worker) -> None:
     @app.agent(events, concurrency=1)
     async def batches(stream: faust.StreamT[Any]) -> None:
         async for batch in stream.noack():
-            await guard(worker, worker.take, batch)
+            await guard(failed, worker.take, batch)
 
     @app.timer(CHECKPOINT_POLL_S)
     async def checkpoints() -> None:
         if worker.checkpoint_due():
-            await guard(worker, worker.checkpoint)
+            await guard(failed, worker.checkpoint)
 
     if settings.tick_ms:
 
         @app.timer(settings.tick_ms / 1000)
         async def ticks() -> None:
-            await guard(worker, worker.tick)
+            await guard(failed, worker.tick)
 
     @app.on_partitions_revoked.connect
     async def on_revoked(sender: Any, revoked: set[TopicPartition], **_: Any) -> None:
         if revoked:
-            await attempted(worker, worker.revoked)
+            await attempted(failed, worker.revoked)
 
 
-async def guard(worker: Worker, step: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+async def guard(failed: Failed, step: Callable[..., Awaitable[None]], *arguments: Any) -> None:
     """Run a step of an agent or a timer; after an error it does not return, since Faust would go on."""
-    if worker.failed.done() or not await attempted(worker, step, *arguments):
+    if failed.done() or not await attempted(failed, step, *arguments):
         await asyncio.Event().wait()
 
 
-async def attempted(worker: Worker, step: Callable[..., Awaitable[None]], *arguments: Any) -> bool:
+async def attempted(failed: Failed, step: Callable[..., Awaitable[None]], *arguments: Any) -> bool:
     """Run a step; an error stops the worker, with nothing of it durable."""
     try:
         await step(*arguments)
     except Exception as error:
-        worker.fail(error)
+        if not failed.done():
+            failed.set_exception(error)
         return False
     return True
 
@@ -133,7 +138,7 @@ async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[W
                 return worker
             except (AgainError, KafkaError) as error:
                 log.warning("the worker begins again from its last checkpoint", exc_info=error)
-                worker.troubles.begin("the group", f"the worker begins again: {_words(error)}")
+                worker.troubles.begin(GROUP, f"the worker begins again: {_words(error)}")
             if time.monotonic() - started > LONG_S:
                 waits = pauses()
             await asyncio.wait({finishing}, timeout=next(waits))
@@ -150,10 +155,11 @@ async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[W
 async def attempt(worker: Worker, finishing: asyncio.Future[bool]) -> None:
     """From joining the group to leaving it. Raises KafkaError or AgainError for what another attempt may mend."""
     app = create_app(worker.settings)
-    wire(app, worker)
     tasks: list[asyncio.Task[None]] = []
     try:
         await worker.begin(lambda: app.consumer)
+        worker.troubles.end(GROUP)
+        wire(app, worker)
         tasks = [asyncio.create_task(one) for one in (app.start(), _until_crashed(app), watch(worker))]
         if worker.settings.standbys:
             tasks.append(asyncio.create_task(worker.standby.follow(lambda: worker.ownership.held)))
@@ -168,7 +174,7 @@ async def attempt(worker: Worker, finishing: asyncio.Future[bool]) -> None:
             await asyncio.wait_for(app.stop(), STOP_S)
 
 
-async def _first(finishing: asyncio.Future[bool], failed: asyncio.Future[None], *tasks: asyncio.Task[None]) -> None:
+async def _first(finishing: asyncio.Future[bool], failed: Failed, *tasks: asyncio.Task[None]) -> None:
     """Wait until the worker is to finish; raises what happens before that."""
     waiting: set[asyncio.Future[Any]] = {finishing, failed, *tasks}
     while not finishing.done():

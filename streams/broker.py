@@ -118,7 +118,14 @@ class BrokerProcess(ABC):
         self.port = self._wanted_port or free_port()
         if _is_taken(self.port):
             raise BrokerError(f"port {self.port} is taken: choose another one, or stop what listens there")
-        command = self._command()
+        self._run(self._command())
+
+    def _run(self, command: list[str]) -> None:
+        """Start the process and wait until it serves clients. Raises BrokerError."""
+        self._launch(command)
+        self._wait_until_ready()
+
+    def _launch(self, command: list[str]) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), *command],
@@ -127,9 +134,10 @@ class BrokerProcess(ABC):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._wait_until_ready(self._process)
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_ready(self) -> None:
+        process = self._process
+        assert process is not None, "not launched"
         deadline = time.monotonic() + self.start_timeout_s
         while not self._is_ready():
             if process.poll() is not None:

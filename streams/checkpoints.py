@@ -85,7 +85,12 @@ class Checkpoints:
     def _commit(self) -> float:
         with self._committing, self.telemetry.lake_commit():
             started = time.monotonic()
-            self.lake.commit()
+            try:
+                self.lake.commit()
+            except Exception:
+                raise
+            except BaseException as error:  # a panic of the Rust library is no Exception, and nobody would hear of it
+                raise RuntimeError(f"the writer of the lake broke down: {error}") from error
             return time.monotonic() - started
 
     async def _publish_profiles(self, cuts: list[Cut]) -> None:

@@ -6,7 +6,6 @@ import duckdb
 
 from models.catalogue import CatalogueErrors
 from models.pages import PageError
-from models.shard_state import StateError
 from sinks.lake import NoLakeError
 from sinks.writer import LakeError
 from streams.broker import BrokerError
@@ -41,7 +40,6 @@ USER_ERRORS = (
     SecurityError,
     SettingsError,
     SourceError,
-    StateError,
     StuckError,
     TopicError,
     UnsavedError,

@@ -17,6 +17,7 @@ import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from streams.broker import HOST, BrokerError, BrokerProcess, free_port
 
@@ -47,7 +48,10 @@ class ApacheKafka(BrokerProcess):
         join: ApacheKafka | None = None,
         heap_mb: int = 512,
     ) -> None:
-        """`properties` go over the defaults; `join` makes this a broker of that running node's cluster."""
+        """`properties` go over the defaults; `join` makes this a broker of that running node's cluster.
+
+        `kill` and `restart` are for tests: the data stay, and so do the ports.
+        """
         super().__init__(port)
         self.node_id = node_id
         self.cluster_id: str = join.cluster_id if join else _new_cluster_id()
@@ -55,6 +59,9 @@ class ApacheKafka(BrokerProcess):
         self._joined = join
         self._heap_mb = heap_mb
         self._internal_port = self._controller_port = 0
+        self._voters = ""  # of a cluster whose nodes are all controllers
+        self._java: list[str] = []
+        self._log_read = 0  # bytes of the log that are of an earlier start
 
     @property
     def internal_address(self) -> str:
@@ -73,7 +80,7 @@ class ApacheKafka(BrokerProcess):
         defaults = {
             "process.roles": "broker" if self._joined else "broker,controller",
             "node.id": str(self.node_id),
-            "controller.quorum.voters": (self._joined or self).voter,
+            "controller.quorum.voters": self._voters or (self._joined or self).voter,
             "controller.listener.names": "CONTROLLER",
             "listeners": listeners + controller,
             "advertised.listeners": listeners,
@@ -101,19 +108,37 @@ class ApacheKafka(BrokerProcess):
         if missing:
             raise BrokerError(f"Apache Kafka needs {missing}")
         self._internal_port = free_port(besides=(self.port,))
-        self._controller_port = free_port(besides=(self.port, self._internal_port))
-        config = self.folder / "server.properties"
-        config.write_text("".join(f"{name}={value}\n" for name, value in self.server_properties().items()))
-        java = _java_command(resolve_jars(), self._heap_mb)
-        self._format_storage(java, config)
-        return [*java, "kafka.Kafka", str(config)]
+        if not self._voters:
+            self._controller_port = free_port(besides=(self.port, self._internal_port))
+        self._config.write_text("".join(f"{name}={value}\n" for name, value in self.server_properties().items()))
+        self._java = _java_command(resolve_jars(), self._heap_mb)
+        self._format_storage()
+        return self._server_command()
 
-    def _format_storage(self, java: list[str], config: Path) -> None:
-        command = [*java, "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(config)]
+    def kill(self) -> None:
+        """kill -9. What it wrote stays for `restart`."""
+        process, self._process = self._process, None
+        if process is not None:
+            BrokerProcess._end(process)
+
+    def restart(self) -> None:
+        """Start again with the same data on the same ports, after `kill`. Raises BrokerError."""
+        self._log_read = len(self._log.read_bytes())
+        self._run(self._server_command())
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "server.properties"
+
+    def _server_command(self) -> list[str]:
+        return [*self._java, "kafka.Kafka", str(self._config)]
+
+    def _format_storage(self) -> None:
+        command = [*self._java, "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(self._config)]
         _run(command, FORMAT_TIMEOUT_S, "formatting the storage of Apache Kafka")
 
     def _is_ready(self) -> bool:
-        return b"Kafka Server started" in self._log.read_bytes()
+        return b"Kafka Server started" in self._log.read_bytes()[self._log_read :]
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
@@ -122,6 +147,60 @@ class ApacheKafka(BrokerProcess):
             process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             BrokerProcess._end(process)
+
+
+class KafkaCluster:
+    """Nodes that are all broker and controller, so that any one of them may die. A context manager."""
+
+    def __init__(self, nodes: int = 3, *, heap_mb: int = 512) -> None:
+        shared = {
+            "offsets.topic.replication.factor": str(nodes),
+            "transaction.state.log.replication.factor": str(nodes),
+            "transaction.state.log.min.isr": str(nodes // 2 + 1),
+            "min.insync.replicas": str(nodes // 2 + 1),
+        }
+        self.nodes = [ApacheKafka(node_id=number + 1, properties=shared, heap_mb=heap_mb) for number in range(nodes)]
+
+    @property
+    def address(self) -> str:
+        """Of all nodes, for clients' `bootstrap_servers`."""
+        return ",".join(node.address for node in self.nodes)
+
+    def __enter__(self) -> Self:
+        """Start all nodes; none is ready before most are there. Raises BrokerError."""
+        ports: list[int] = []
+        for node in self.nodes:
+            node._controller_port = free_port(besides=ports)
+            ports.append(node._controller_port)
+        for node in self.nodes:
+            node.cluster_id, node._voters = self.nodes[0].cluster_id, ",".join(one.voter for one in self.nodes)
+        try:
+            for node in self.nodes:
+                self._launch(node, ports)
+            for node in self.nodes:
+                node._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop all nodes and delete what they wrote."""
+        for node in self.nodes:
+            node.kill()
+            node.stop()
+
+    @staticmethod
+    def _launch(node: ApacheKafka, ports: list[int]) -> None:
+        node.folder = Path(tempfile.mkdtemp(prefix="zhice-broker-"))
+        node.port = free_port(besides=ports)
+        ports.append(node.port)
+        command = node._command()
+        ports.append(node._internal_port)
+        node._launch(command)
 
 
 def missing_for_apache_kafka() -> str:

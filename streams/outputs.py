@@ -23,7 +23,7 @@ from streams import clients
 from streams.settings import Settings
 from streams.troubles import Troubles
 
-CLOSE_S = 5.0
+CLOSE_S = 2.0
 OUTPUT_KINDS = ("transitions", "decisions", "triggers", "bad-rows")
 
 Item = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, value, headers

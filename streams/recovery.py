@@ -46,7 +46,7 @@ class Recovery:
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def restore(self, partition: int, state_log: StateLog) -> Shard:
-        """Fence, read the state, then the tail of the outputs. Raises RestoreError, StateError, PageError."""
+        """Fence, read the state, then the tail of the outputs. Raises RestoreError, PageError."""
         try:
             async with self._at_once, asyncio.timeout(self.settings.restore_timeout_s):
                 with self.telemetry.restoring():
@@ -72,6 +72,8 @@ class Recovery:
             steps.reached(Step.TAIL_READ)
         finally:
             await reader.stop()
+        for line in shard.migration:
+            log.info("the catalogue changed, partition %d: %s", partition, line)
         log.info(
             "restored partition %d: %d customers, next offset %d, %d outputs sent since",
             partition, shard.rows.customers.count, shard.next_offset, sent,

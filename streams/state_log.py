@@ -7,6 +7,7 @@ one is refused. `PlainLog` is for a broker without transactions, and protects on
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from streams.outputs import Item, Outputs, deliver, stop_producer
 from streams.settings import Settings
 from streams.steps import Step
 
+ASK_S = 10.0  # whether a log is ours
 TRANSACTION_TIMEOUT_MS = 300_000  # of one checkpoint of one partition; brokers allow 15 minutes by default
 ENDS_HEADER = "outputs"  # of a closing record: {kind of output: offset} from which on nothing is covered
 
@@ -79,8 +81,9 @@ class FencedLog:
 
     async def is_ours(self, offset: int) -> bool:
         try:
-            await self._transact(lambda producer: self._add_offset(producer, offset))
-        except (FencedError, KafkaError):  # in doubt it is not
+            async with asyncio.timeout(ASK_S):
+                await self._transact(lambda producer: self._add_offset(producer, offset))
+        except (FencedError, KafkaError, TimeoutError):  # in doubt it is not
             return False
         return True
 

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_SHARE = 10  # a checkpoint may cost one part in this many of the worker's time
 REVOKE_SHARE = 0.7  # of the rebalance timeout that the checkpoint of a revocation may take
-FINISH_S = 18.0  # for the last checkpoint; SIGTERM promises 25 s in all
+FINISH_S = 15.0  # for the last checkpoint; SIGTERM promises 25 s in all
 
 
 class AgainError(RuntimeError):
@@ -60,12 +60,12 @@ class Worker:
         self.on_output: Callable[[BatchOutput], None] | None = None
         self._checkpoints = Checkpoints(self.outputs, lake, self.troubles, self.telemetry)
         self._consumer: Callable[[], BatchConsumer]
-        self._stepping = asyncio.Lock()  # held while a batch is processed and while pages are dumped
-        self._checkpointing = asyncio.Lock()
         self._reset()
 
     def _reset(self) -> None:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stepping = asyncio.Lock()  # held while a batch is processed and while pages are dumped
+        self._checkpointing = asyncio.Lock()
         self._saved: dict[int, int] = {}  # next offset of each partition at its last checkpoint
         self._heard: dict[int, float] = {}  # monotonic s of each partition's last batch
         self.checkpointed_at, self.checkpoint_took_s = time.monotonic(), 0.0

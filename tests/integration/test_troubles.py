@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from models.layout import Layout
 from sinks.writer import Lake
@@ -18,6 +19,7 @@ from streams.catalogues import read_catalogue
 from streams.kafka_broker import ApacheKafka
 from streams.settings import Settings
 from streams.state_log import FencedError
+from streams.watchdog import StuckError
 from streams.worker import Worker
 from tests.integration.worked import assert_exact, prepare, records_of, repeats
 from tests.workers import STOP_S, archived, ended, start_worker, stop, tail, wait_for
@@ -84,6 +86,27 @@ def test_a_broker_that_is_away_is_waited_for(topic_prefix: str, tmp_path: Path) 
         assert_exact(settings, records)
 
 
+def test_after_an_error_of_kafka_the_worker_begins_again(broker: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """From its last checkpoint, in the same process; what it had sent is not sent again."""
+    settings, records = prepare(broker, topic_prefix, tmp_path, events=20_000, fetch_records=200, partitions=2)
+    in_log = records_of(settings)
+
+    async def break_twice(worker: Worker) -> bool:
+        for _ in range(2):
+            seen = worker.events
+            await until(lambda seen=seen: worker.events > seen + 2000, "events")  # type: ignore[misc]
+            worker.fail(KafkaError("a test"))
+            await until(lambda: worker.trouble, "a trouble")
+            assert str(worker.trouble) == "the worker begins again: KafkaError: a test"
+            await until(lambda: not worker.trouble, "no trouble")
+        await until(lambda: sum(shard.next_offset for shard in worker.shards.values()) >= in_log, "all events")
+        return False
+
+    asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), break_twice))
+    assert_exact(settings, records)
+    assert repeats(settings) == 0
+
+
 def test_a_worker_that_was_asleep_is_fenced(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
     """SIGSTOP for longer than the session, SIGCONT when another worker has done all: it writes nothing, and says so."""
     settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=20_000, fetch_records=200, partitions=2)
@@ -99,6 +122,19 @@ def test_a_worker_that_was_asleep_is_fenced(apache_kafka: Any, topic_prefix: str
             stop(second, logs[1])
     assert "another worker has taken partition" in logs[0].read_text()
     assert_exact(settings, records)
+
+
+def test_lag_without_progress_ends_a_worker(broker: Any, topic_prefix: str, tmp_path: Path) -> None:
+    settings, _ = prepare(broker, topic_prefix, tmp_path, events=5000, fetch_records=200, watchdog_s=2.0)
+
+    async def hang(worker: Worker) -> bool:
+        await until(lambda: worker.events > 0, "events")
+        async with worker._stepping:
+            await asyncio.Event().wait()
+        return False
+
+    with pytest.raises(StuckError, match=r"no progress for 2 s in partition \d, [\d,]+ records behind"):
+        asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), hang))
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.5, 1.0, 2.0, 4.0])
@@ -120,3 +156,24 @@ def hears_sigterm(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_rebalance_leaves_what_stays_as_it_is(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """A worker that joins restores its half, and the other reads nothing anew; when it leaves, its half comes back."""
+    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=10_000)
+    logs = [tmp_path / "first.log", tmp_path / "second.log"]
+    with ended(start_worker(settings, logs[0])) as first:
+        wait_for(lambda: restored(logs[0]) == 4, "four partitions", DEADLINE_S, logs[0])
+        with ended(start_worker(settings, logs[1])) as second:
+            wait_for(lambda: restored(logs[1]) == 2, "two partitions", DEADLINE_S, logs[1])
+            wait_for(lambda: archived(settings.lake) >= records, "all", DEADLINE_S, logs[1])
+            assert restored(logs[0]) == 4
+            stop(second, logs[1])
+        wait_for(lambda: restored(logs[0]) == 6, "two more partitions", DEADLINE_S, logs[0])
+        stop(first, logs[0])
+    assert_exact(settings, records)
+    assert repeats(settings) == 0
+
+
+def restored(log: Path) -> int:
+    return log.read_text().count("restored partition") if log.exists() else 0

@@ -1,0 +1,1 @@
+"""Chaos on Apache Kafka: `python -m tests.chaos --help`."""

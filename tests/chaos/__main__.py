@@ -1,0 +1,82 @@
+"""Chaos on Apache Kafka, against an oracle: `make chaos`, or one scenario with sizes of its own.
+
+python -m tests.chaos --scenario kill_storm --events 200000 --kills 20
+SEED=7 python -m tests.chaos --short
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+
+from streams.kafka_broker import ApacheKafka
+from tests.chaos.arena import ChaosError, Ground, Outcome
+from tests.chaos.report import line, write
+from tests.chaos.scenarios import SCENARIOS, SHORT, Sizes
+
+OWN_BROKER = ("broker", "leaders")
+
+
+def main() -> int:
+    given = _options()
+    seed = given.seed if given.seed is not None else int(os.environ.get("SEED") or random.randrange(1 << 30))
+    names = given.scenario or list(SCENARIOS)
+    sizes = _sizes(given)
+    print(f"SEED={seed} {' '.join(names)}: {sizes}", flush=True)
+    outcomes, failed = [], False
+    for name in names:
+        try:
+            outcomes.append(run(name, seed, sizes))
+        except ChaosError as error:
+            print(f"{name}: {error}", flush=True)
+            failed = True
+            continue
+        print(line(outcomes[-1]), flush=True)
+        failed |= bool(outcomes[-1].wrong)
+        if given.report:
+            write(given.report, outcomes, sizes)
+    if failed:
+        print(f"failed; again with: SEED={seed} python -m tests.chaos --scenario {' '.join(names)}", flush=True)
+    return int(failed)
+
+
+def run(name: str, seed: int, sizes: Sizes) -> Outcome:
+    """One scenario, in a folder that is gone afterwards, on a broker of its own. Raises ChaosError."""
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - started:7.1f} s  {text}", flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="zhice-chaos-") as folder:
+        if name in OWN_BROKER:
+            return SCENARIOS[name](Ground(None, Path(folder), seed, say), sizes)
+        with ApacheKafka() as kafka:
+            return SCENARIOS[name](Ground(kafka, Path(folder), seed, say), sizes)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--scenario", nargs="+", choices=list(SCENARIOS), help="all without it")
+    parser.add_argument("--seed", type=int, help="or the variable SEED; random without it")
+    parser.add_argument("--short", action="store_true", help="the sizes of make test")
+    parser.add_argument("--report", type=Path, help="file of results, such as benchmarks/chaos.md")
+    for field in fields(Sizes):
+        kind = float if "_s" in field.name[-2:] else int
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, help=f"{field.default}")
+    return parser.parse_args()
+
+
+def _sizes(given: argparse.Namespace) -> Sizes:
+    wanted = {field.name: getattr(given, field.name) for field in fields(Sizes)}
+    sizes = replace(SHORT if given.short else Sizes(), **{name: one for name, one in wanted.items() if one is not None})
+    return replace(sizes, storm_events=given.events) if given.events and not given.storm_events else sizes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

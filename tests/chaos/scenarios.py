@@ -1,0 +1,279 @@
+"""The scenarios. Each is a function of a `Ground` and `Sizes`, and returns an `Outcome`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from streams.kafka_broker import ApacheKafka, KafkaCluster
+from streams.steps import Step
+from tests.chaos.arena import Arena, ChaosError, Ground, Outcome
+
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+ALARM_S = 10  # in which a full disk must be said
+ALARM = "the worker waits"
+EVENT_TIME = re.compile(rb'"event_time":\s*(\d+)')
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything; the defaults are those of `make chaos`."""
+
+    workers: int = 4
+    kills: int = 200
+    kill_every_s: float = 4.0
+    storm_events: int = 2_000_000
+    events: int = 300_000  # of the other scenarios
+    crashes: int = 20  # at each step
+    crash_events: int = 60_000
+    changes: int = 50  # joins and leaves
+    change_every_s: float = 6.0
+    idle_s: float = 30.0  # that no partition may stand still in a storm of changes
+    zombies: int = 5
+    restarts: int = 20
+    outage_s: float = 120.0
+    leader_kills: int = 10
+    fills: int = 3
+
+
+SHORT = Sizes(
+    workers=2, kills=5, kill_every_s=3.0, storm_events=60_000, events=30_000, crashes=1, crash_events=20_000, changes=6,
+    change_every_s=5.0, idle_s=120.0, zombies=1, restarts=2, outage_s=8.0, leader_kills=1, fills=1,
+)  # fmt: skip
+
+
+def kill_storm(ground: Ground, sizes: Sizes) -> Outcome:
+    """kill -9 of a random worker at random moments under load."""
+    seconds = sizes.kills * sizes.kill_every_s
+    with Arena(ground, "kill_storm", events=sizes.storm_events, seconds=seconds, count=sizes.workers).begin() as arena:
+        while arena.fleet.kills < sizes.kills:
+            arena.pause(0.2 * sizes.kill_every_s, 1.8 * sizes.kill_every_s)
+            if running := arena.fleet.running():
+                arena.fleet.kill(arena.random.choice(running))
+                if arena.fleet.kills % 10 == 0 or arena.fleet.kills == sizes.kills:
+                    arena.say(f"{arena.fleet.kills} of {sizes.kills} kills")
+        return arena.finish(arena.fleet.kills)
+
+
+def crash_points(ground: Ground, sizes: Sizes) -> Outcome:
+    """A worker kills itself at each named step, in an order and after as many times as the seed says."""
+    random = Random(f"crash points {ground.seed}")
+    steps = [f"{step}:{random.randint(1, 3)}" for step in Step for _ in range(sizes.crashes)]
+    random.shuffle(steps)
+    events = sizes.crash_events * sizes.crashes
+    with Arena(ground, "crash_points", events=events, seconds=len(steps) * 5, count=1).begin() as arena:
+        arena.fleet.kill(0)  # the one that began
+        arena.fleet.die_at = {0: list(steps), 1: []}
+        for _ in steps:
+            before = arena.fleet.ended[-9]
+            if arena.is_fed and arena.watch.lag == 0:
+                break
+            arena.until(lambda before=before: arena.fleet.ended[-9] > before or arena.is_over, "a crash at a step", 120)  # type: ignore[misc]
+            arena.say(f"{arena.fleet.ended[-9]} of {len(steps)} crashes")
+        crashes = arena.fleet.ended[-9]
+        if crashes < len(steps):
+            raise ChaosError(f"the log was at its end after {crashes} of {len(steps)} crashes: give it more events")
+        return arena.finish(crashes)
+
+
+def rebalance_storm(ground: Ground, sizes: Sizes) -> Outcome:
+    """Workers join and leave, by SIGTERM or by kill -9; no partition may stand still for long."""
+    seconds = sizes.changes * sizes.change_every_s
+    with Arena(ground, "rebalance_storm", events=sizes.events, seconds=seconds, count=2).begin() as arena:
+        for change in range(sizes.changes):
+            _change(arena, sizes.workers)
+            arena.say(f"{change + 1} of {sizes.changes} changes, {len(arena.fleet.wanted)} workers")
+            arena.pause(0.5 * sizes.change_every_s, 1.5 * sizes.change_every_s)
+        outcome = arena.finish(sizes.changes)
+    if outcome.stall_s > sizes.idle_s:
+        outcome.wrong.append(f"a partition stood still for {outcome.stall_s:.1f} s, not at most {sizes.idle_s:g} s")
+    return outcome
+
+
+def _change(arena: Arena, most: int) -> None:
+    here = sorted(arena.fleet.wanted)
+    absent = [number for number in range(max(2, most)) if number not in here]
+    if absent and (len(here) == 1 or arena.random.random() < 0.5):
+        arena.fleet.join(arena.random.choice(absent))
+    elif arena.random.random() < 0.5:
+        arena.fleet.leave(arena.random.choice(here))
+    else:
+        number = arena.random.choice(here)
+        arena.fleet.wanted.discard(number)
+        arena.fleet.kill(number)
+
+
+def zombie(ground: Ground, sizes: Sizes) -> Outcome:
+    """A worker is stopped for longer than its session, and goes on when others have its partitions."""
+    with Arena(ground, "zombie", events=sizes.events, seconds=20 * sizes.zombies, count=2).begin() as arena:
+        for _ in range(sizes.zombies):
+            arena.pause(1, 4)
+            number = arena.random.choice(arena.fleet.running() or [0])
+            arena.fleet.pause(number)
+            arena.pause(2 * arena.settings.session_timeout_s, 3 * arena.settings.session_timeout_s)
+            arena.fleet.resume(number)
+            arena.say(f"worker {number} was a zombie")
+        return arena.finish(sizes.zombies)
+
+
+def broker_restarts(ground: Ground, sizes: Sizes) -> Outcome:
+    """kill -9 of the only broker, again and again, and one long outage."""
+    with ApacheKafka() as kafka:
+        own = Ground(kafka, ground.folder, ground.seed, ground.say)
+        with Arena(own, "broker", events=sizes.events, seconds=12 * sizes.restarts, count=2).begin() as arena:
+            for restart in range(sizes.restarts):
+                arena.pause(2, 6)
+                away_s = sizes.outage_s if restart == sizes.restarts // 2 else arena.random.uniform(0, 2)
+                _restart(arena, kafka, away_s)
+            return arena.finish(sizes.restarts)
+
+
+def _restart(arena: Arena, kafka: ApacheKafka, away_s: float) -> None:
+    kafka.kill()
+    arena.say(f"the broker is away for {away_s:.1f} s and its start")
+    time.sleep(away_s)
+    kafka.restart()
+    before = arena.watch.done
+    took_s = arena.until(lambda: arena.watch.done > before or arena.is_over, "work after the broker's restart", 120)
+    arena.watch.forgive()
+    arena.say(f"work again {took_s:.1f} s after the broker's start")
+
+
+def broker_leaders(ground: Ground, sizes: Sizes) -> Outcome:
+    """Three brokers, three replicas: the leader of a partition dies and comes back."""
+    with KafkaCluster(3) as cluster:
+        own = Ground(cluster, ground.folder, ground.seed, ground.say)
+        seconds = 25 * sizes.leader_kills
+        begun = Arena(own, "leaders", events=sizes.events, seconds=seconds, count=2, replication=3).begin()
+        with begun as arena:
+            for kill in range(sizes.leader_kills):
+                arena.pause(2, 6)
+                node = cluster.nodes[_leader(arena) - 1]
+                node.kill()
+                arena.pause(3, 8)
+                node.restart()
+                arena.say(f"{kill + 1} of {sizes.leader_kills} leaders killed")
+            return arena.finish(sizes.leader_kills)
+
+
+def _leader(arena: Arena) -> int:
+    """The node that leads a random partition of the events."""
+    from kafka import KafkaAdminClient
+
+    admin = KafkaAdminClient(bootstrap_servers=arena.settings.broker.split(","))
+    try:
+        (topic,) = admin.describe_topics([arena.settings.topic("events")])
+        return int(arena.random.choice(topic["partitions"])["leader_id"])
+    finally:
+        admin.close()
+
+
+def disk_full(ground: Ground, sizes: Sizes) -> Outcome:
+    """The lake's disk is full for a while: workers say so, wait, and go on by themselves."""
+    with small_disk(ground.folder / "disk", sizes.events) as disk:
+        lake = str(disk / "lake")
+        begun = Arena(ground, "disk_full", events=sizes.events, seconds=25 * sizes.fills, count=2, lake=lake).begin()
+        with begun as arena:
+            for fill in range(sizes.fills):
+                arena.pause(2, 5)
+                _fill(arena, disk / "ballast")
+                arena.say(f"{fill + 1} of {sizes.fills} times full")
+            return arena.finish(sizes.fills)
+
+
+def _fill(arena: Arena, ballast: Path) -> None:
+    said = (arena.folder / "workers.log").read_text(errors="replace").count(ALARM)
+    with ballast.open("wb") as file:
+        try:
+            while True:
+                file.write(bytes(1 << 16))
+                file.flush()
+        except OSError:
+            pass
+    log = arena.folder / "workers.log"
+    took_s = arena.until(lambda: log.read_text(errors="replace").count(ALARM) > said, "an alarm", ALARM_S)
+    arena.notes.append(f"alarm {took_s:.1f} s after the disk was full")
+    arena.pause(3, 8)
+    ballast.unlink()
+    arena.watch.forgive()
+    before = arena.watch.done
+    took_s = arena.until(lambda: arena.watch.done > before or arena.is_over, "work with room on the disk", 60)
+    arena.notes.append(f"work again {took_s:.1f} s after there was room")
+
+
+@contextmanager
+def small_disk(place: Path, events: int) -> Iterator[Path]:
+    """A tmpfs that has room for the lake, not for much more. Raises ChaosError where it cannot be mounted."""
+    place.mkdir(parents=True)
+    size = 64 + events // 2000
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", str(place)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ChaosError(f"a tmpfs cannot be mounted here, which needs root: {done.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def clocks(ground: Ground, sizes: Sizes) -> Outcome:
+    """Producers whose clocks are up to a day off, events that come a week late, a log out of order; and kills."""
+    begun = Arena(ground, "clocks", events=sizes.events, seconds=30, count=2, change=disorder).begin()
+    with begun as arena:
+        for _ in range(max(1, sizes.kills // 20)):
+            arena.pause(2, 6)
+            if running := arena.fleet.running():
+                arena.fleet.kill(arena.random.choice(running))
+        return arena.finish(arena.fleet.kills)
+
+
+def disorder(plain: Path, path: Path, random: Random) -> None:
+    """Writes `path`: 5 % of the events are of producers up to 24 h off, 2 % are 7 days late, and 30 % of the log is
+    shuffled within an hour; records keep the times at which they came."""
+    table = pq.read_table(plain)
+    rng = np.random.default_rng(random.getrandbits(64))
+    count = table.num_rows
+    off = np.where(rng.random(count) < 0.05, rng.integers(-24, 25, count) * HOUR_MS, 0)
+    off -= np.where(rng.random(count) < 0.02, 7 * DAY_MS, 0)
+    values = table["value"].to_pylist()
+    for row in np.flatnonzero(off).tolist():
+        values[row] = _moved(values[row], int(off[row]))
+    position = table["timestamp"].to_numpy().astype(np.float64)
+    moved = rng.random(count) < 0.3
+    position[moved] += rng.uniform(-HOUR_MS, HOUR_MS, int(moved.sum()))
+    order = pa.array(np.argsort(position, kind="stable"))
+    changed = table.set_column(table.schema.get_field_index("value"), "value", pa.array(values, pa.binary()))
+    pq.write_table(changed.take(order), path)
+
+
+def _moved(value: bytes | None, by_ms: int) -> bytes | None:
+    if value is None:
+        return None
+    return EVENT_TIME.sub(lambda found: b'"event_time":%d' % (int(found[1]) + by_ms), value, count=1)
+
+
+def upgrade(ground: Ground, sizes: Sizes) -> Outcome:
+    """Workers are restarted one after another with a catalogue that has one more feature."""
+    raise ChaosError("not yet: waits for catalogues that may change over old state")
+
+
+SCENARIOS: dict[str, Callable[[Ground, Sizes], Outcome]] = {
+    "kill_storm": kill_storm,
+    "crash_points": crash_points,
+    "rebalance_storm": rebalance_storm,
+    "zombie": zombie,
+    "broker": broker_restarts,
+    "leaders": broker_leaders,
+    "disk_full": disk_full,
+    "clocks": clocks,
+}
