@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from aiokafka.partitioner import murmur2
 
 from models.records import TICK_HEADER, Record, Records
 from models.routing import NO_TICK, fill, place
@@ -12,8 +13,13 @@ from models.routing import NO_TICK, fill, place
 TICK_MS = 3_600_000  # of a replay: the clock of every partition moves at least once an hour of the log
 
 
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of one key, as Java, kafka-python and aiokafka clients choose it."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
 class Router:
-    """Gives each record its partition, as Java, kafka-python and aiokafka clients choose it, and its offset there.
+    """Gives each record its partition, that of its key (without one 0), and its offset there.
 
     offsets: int64[partitions], those of the next records.
     """
