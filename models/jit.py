@@ -26,6 +26,7 @@ KERNELS: Final = (
     "jit",
     "journeys",
     "json_scan",
+    "json_write",
     "line_kernel",
     "names",
     "pages",
@@ -37,6 +38,7 @@ KERNELS: Final = (
     "strays",
     "texts",
     "timers",
+    "transition_records",
     "zones",
     "transpose",
 )

@@ -66,6 +66,12 @@ class Records(NamedTuple):
             tick=np.array([is_tick(record) for record in records], np.bool_),
         )
 
+    @classmethod
+    def blank(cls, data: Bytes, count: int) -> Records:
+        """So many records over a buffer, to be filled in: empty keys and values."""
+        zeros = np.zeros((6, count), np.int64)
+        return cls(data, zeros[0], zeros[1], zeros[2], zeros[3], zeros[4], zeros[5], np.zeros(count, np.bool_))
+
     @property
     def count(self) -> int:  # type: ignore[override]
         """How many records there are (len() is that of a tuple)."""
