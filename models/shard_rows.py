@@ -182,10 +182,11 @@ class Rows:
         """Rows of the engine's buffer, float64[m, SnapshotColumn …], by entity; offsets: int64[records]."""
         found = []
         for entity in self.layout.entities:
-            own = values[values[:, SnapshotColumn.ENTITY] == entity.number]
-            own = own[np.lexsort([own[:, SnapshotColumn.ROW], own[:, SnapshotColumn.AS_OF]])]
-            if not len(own):
+            which = np.flatnonzero(values[:, SnapshotColumn.ENTITY] == entity.number)
+            if not len(which):
                 continue
+            keys = values[which, SnapshotColumn.ROW], values[which, SnapshotColumn.AS_OF]
+            own = values[which[np.lexsort(keys)]]  # copied once: these rows are long
             head = own[:, : SnapshotColumn.VALUES].astype(np.int64)
             kinds = np.full(len(own), int(entity.number > 0), np.int64)
             customers, entity_ids = self.names_of(kinds, head[:, SnapshotColumn.ROW])

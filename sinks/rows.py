@@ -81,8 +81,9 @@ class RowMaker:
 
     def _snapshot(self, snapshot: Snapshot, partition: int) -> pa.Table:
         rows = len(snapshot)
-        values = np.full((rows, self.values), np.nan)
-        values[:, : snapshot.values.shape[1]] = snapshot.values
+        values = np.ascontiguousarray(snapshot.values)
+        if missing := self.values - values.shape[1]:
+            values = np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
         columns: dict[str, Any] = {
             "as_of": _times(snapshot.as_of),
             "customer_id": _strings(snapshot.customers),

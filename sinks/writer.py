@@ -27,6 +27,7 @@ from sinks.schemas import DAY, LakeTable, tables
 
 DAY_MS = 86_400_000
 ABOUT = "zhice.json"  # beside the tables: what a reader must know of the catalogue
+FILES_A_DAY: Final = 8  # on average, beyond which merging them is worth the work
 ATTEMPTS: Final = 20  # of a commit that other writers overtake
 
 _PLAIN: Final = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")  # texts that hardly repeat
@@ -154,7 +155,8 @@ class Lake:
         table, delta = self._tables[name]
         for attempt in range(1, ATTEMPTS + 1):
             moved = {source: at for source, at in positions.items() if at > self.position(name, source)}
-            rows = pa.concat_tables([part.after(self.position(name, part.source)) for part in parts])
+            found = pa.concat_tables([part.after(self.position(name, part.source)) for part in parts])
+            rows = found.combine_chunks()  # a take from many chunks costs three times as much
             if not rows.num_rows:
                 return
             try:
@@ -190,12 +192,13 @@ class Lake:
         order = np.lexsort([*keys, day])
         return rows.append_column(DAY, pa.array(day, pa.int32()).cast(pa.date32())).take(order)
 
-    def compact(self) -> None:
-        """Merge small files, which many commits leave in each day. Raises LakeError."""
+    def compact(self, files_a_day: int = FILES_A_DAY) -> None:
+        """Merge small files, where a table has more than so many a day. Raises LakeError."""
         try:
             for name, (_, delta) in self._tables.items():
                 delta.update_incremental()
-                if len(delta.file_uris()) > 1:
+                files = delta.file_uris()
+                if len(files) > files_a_day * len({os.path.dirname(file) for file in files}):
                     delta.optimize.compact(writer_properties=SNAPSHOTS if name == "features" else PARQUET)
         except (OSError, DeltaError) as error:
             raise LakeError(f"the lake at {self.path} cannot be compacted: {error}") from error

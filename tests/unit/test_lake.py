@@ -156,7 +156,7 @@ def test_compaction_changes_no_row(tmp_path: Path, made: list[BatchOutput]) -> N
         lake.add(output)
         lake.commit()
     before = _rows(tmp_path)
-    lake.compact()
+    lake.compact(files_a_day=1)
     assert _rows(tmp_path) == before
 
 
