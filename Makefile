@@ -26,10 +26,12 @@ lint: setup
 test: setup lint
 	$(VENV)/bin/python -m pytest -n 2
 
-# A lock file with hashes and without any index address.
+# Lock files with hashes and without any index address: for development, and for the image what runs alone.
 lock:
 	uv pip compile --quiet pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header \
 		--universal --python-version 3.11 --output-file requirements.lock
+	uv pip compile --quiet pyproject.toml --constraint requirements.lock --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --universal --python-version 3.11 --output-file deploy/requirements.lock
 
 schemas: setup
 	$(VENV)/bin/zhice schema --out docs/schemas

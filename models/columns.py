@@ -6,51 +6,70 @@ Arrays have one row a record, in offset order; ticks and bad rows keep their row
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.texts import Bytes, Ints, Texts, value_at
+
 if TYPE_CHECKING:
     from models.bad_rows import BadRow
-    from models.events import Event
 
-UNKNOWN = -1  # event_type of a valid event that the catalogue does not declare
-TICK = -2  # event_type of a tick
-BAD = -3  # event_type of a bad row
+UNKNOWN: Final = -1  # event_type of a valid event that the catalogue does not declare
+TICK: Final = -2  # event_type of a tick
+BAD: Final = -3  # event_type of a bad row
 
 
-@dataclass(slots=True)
-class KeyColumn:
-    """The key of one keyed entity: `index[i]` points into `values`; -1 where record i does not carry it."""
+class Field(IntEnum):
+    """The texts of an event, rows of `Columns.start` and `size`; after them come the keys of the keyed entities."""
 
-    index: NDArray[np.int64]
-    values: list[str]
+    EVENT_ID = 0
+    EVENT = 1
+    CUSTOMER_ID = 2
+    CHANNEL = 3
+    SESSION_ID = 4
+    DEVICE_ID = 5
+    CONTEXT = 6  # JSON text of an object
+    PROPERTIES = 7  # JSON text of an object
+    KEYS = 8  # the key of keyed entity k is KEYS + k; NULL on event types that do not concern it
 
 
 @dataclass(slots=True)
 class Columns:
     """n records of one partition.
 
-    Shapes: offset, timestamp (ms), event_time (ms; 0 where there is none), event_id (64-bit hash), customer (index into
-    `customers`, -1 where there is none): int64[n]; event_type (number in the catalogue, or UNKNOWN, TICK, BAD):
-    int32[n]; properties: float64[n, P], NaN = NULL, columns as `Layout.properties`. `events[i]` is the decoded
-    event or None.
+    offset, timestamp (ms), event_time (ms), received_at (ms): int64[n]; has_received_at: bool[n]; event_type (number in
+    the catalogue, or UNKNOWN, TICK, BAD): int32[n]; id_hash, customer_hash: int64[n], XXH64 of the texts;
+    start, size: int64[KEYS + keyed entities, n], spans of `data` (see `Texts`); properties: float64[n, P], NaN = NULL,
+    columns as `EventLayout.properties`. Rows of what is no event hold 0, and NULL texts.
     """
 
     topic: str
     partition: int
-    offset: NDArray[np.int64]
-    timestamp: NDArray[np.int64]
+    offset: Ints
+    timestamp: Ints
     event_type: NDArray[np.int32]
-    event_time: NDArray[np.int64]
-    event_id: NDArray[np.int64]
-    customer: NDArray[np.int64]
-    customers: list[str]
+    event_time: Ints
+    received_at: Ints
+    has_received_at: NDArray[np.bool_]
+    id_hash: Ints
+    customer_hash: Ints
+    data: Bytes
+    start: Ints
+    size: Ints
     properties: NDArray[np.float64]
-    keys: list[KeyColumn]
-    events: list[Event | None]
     bad_rows: list[BadRow] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    def text(self, field_: int, record: int) -> str | None:
+        """One of the texts of one record."""
+        value = value_at(self.data, self.start[field_, record], self.size[field_, record])
+        return None if value is None else value.decode()
+
+    def texts(self, field_: int) -> Texts:
+        """One of the texts of each record; a `Field`, or KEYS + the number of a keyed entity."""
+        return Texts(self.data, self.start[field_], self.size[field_])

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from models import features
-from models.jit import njit
+from models.jit import kernel, part
 from models.journeys import fire, mark_changed, take_event, touch
 from models.plan import (
     BOUNDARY,
@@ -26,11 +26,13 @@ from models.plan import (
     NO_CLOCK,
     PENDING,
     QUEUED,
+    SNAPSHOTS,
     TRANSITIONS,
+    SnapshotColumn,
     Status,
 )
 from models.rules import add_considered, consider, fill, holds, value_of
-from models.timers import cells_of, next_deadline, queue, ref_of
+from models.timers import cells_of, kind_of, next_deadline, queue, ref_of, row_of
 
 
 class Pause(IntEnum):
@@ -38,21 +40,26 @@ class Pause(IntEnum):
 
     DONE = 0
     OUT_FULL = 1
-    SNAPSHOT = 2
+    SNAPSHOTS_FULL = 2
     HEAP_FULL = 3
 
 
 _DONE: Final = int(Pause.DONE)
 _OUT_FULL: Final = int(Pause.OUT_FULL)
-_SNAPSHOT: Final = int(Pause.SNAPSHOT)
+_SNAPSHOTS_FULL: Final = int(Pause.SNAPSHOTS_FULL)
 _HEAP_FULL: Final = int(Pause.HEAP_FULL)
 _APPLIED: Final = int(Status.APPLIED)
 _DUPLICATE: Final = int(Status.DUPLICATE)
 _UNKNOWN: Final = int(Status.UNKNOWN)
 _NOT_AN_EVENT: Final = int(Status.NOT_AN_EVENT)
+_AS_OF: Final = int(SnapshotColumn.AS_OF)
+_RECORD: Final = int(SnapshotColumn.RECORD)
+_ENTITY: Final = int(SnapshotColumn.ENTITY)
+_ROW: Final = int(SnapshotColumn.ROW)
+_VALUES: Final = int(SnapshotColumn.VALUES)
 
 
-@njit
+@part
 def no_room(plan, out):
     """Whether the buffers might not hold what one event or one timer causes."""
     transitions = len(out.transitions) - out.counts[TRANSITIONS]
@@ -60,7 +67,37 @@ def no_room(plan, out):
     return transitions < 2 * len(plan.journey_entity) + 1 or candidates < len(plan.rule_when)
 
 
-@njit
+@part
+def read_row(plan, state, kind, row, entity, values, first, out):
+    """Fill `values` from `first` on with the features, tags and stages of a row."""
+    predicate = plan.profile_predicate[entity]
+    own = cells_of(state, kind, row)
+    customer = state.customers[state.owner[row]] if kind else own
+    if plan.program_bounds[predicate] == plan.program_bounds[predicate + 1]:
+        fill(plan, predicate, customer, own, out.registers[:0], np.nan, out.registers)
+    else:
+        value_of(plan, predicate, customer, own, out.registers[:0], np.nan, out)
+    bound = plan.profile_bounds[entity]
+    for k in range(plan.profile_bounds[entity + 1] - bound):
+        values[first + k] = out.registers[plan.profile_registers[bound + k]]
+
+
+@kernel
+def take_snapshots(plan, state, out, record, as_of):
+    """Put the rows that changed since the last snapshot into the buffer, which has room; none is pending afterwards."""
+    for k in range(state.numbers[PENDING]):
+        kind, row = kind_of(state.pending[k]), row_of(state.pending[k])
+        entity = state.entity[row] if kind else 0
+        snapshot = out.snapshots[out.counts[SNAPSHOTS]]
+        out.counts[SNAPSHOTS] += 1
+        snapshot[_AS_OF], snapshot[_RECORD], snapshot[_ENTITY], snapshot[_ROW] = as_of, record, entity, row
+        read_row(plan, state, kind, row, entity, snapshot, _VALUES, out)
+        cells_of(state, kind, row)[CHANGED] = 0.0
+        touch(state, kind, row)  # its page must say so, too
+    state.numbers[PENDING] = 0
+
+
+@part
 def advance(plan, state, out, record, timestamp):
     """Advance the clock to a record's timestamp and do what is due; returns why it paused."""
     clock = max(state.numbers[CLOCK], timestamp)
@@ -70,8 +107,12 @@ def advance(plan, state, out, record, timestamp):
     while True:
         due, boundary = next_deadline(plan, state), state.numbers[BOUNDARY]
         if boundary <= clock and boundary <= due:
+            if state.numbers[PENDING] > len(out.snapshots) - out.counts[SNAPSHOTS]:
+                return _SNAPSHOTS_FULL
             if state.numbers[PENDING] > 0:
-                return _SNAPSHOT
+                take_snapshots(plan, state, out, record, boundary)
+                state.numbers[BOUNDARY] = boundary + HOUR_MS
+                continue
             state.numbers[BOUNDARY] = int(min(due, clock)) // HOUR_MS * HOUR_MS + HOUR_MS
         elif due <= clock:
             if no_room(plan, out):
@@ -81,7 +122,7 @@ def advance(plan, state, out, record, timestamp):
             return _DONE
 
 
-@njit
+@part
 def is_duplicate(state, customer, event_id):
     """Whether the id is among the customer's last; if not, it is remembered."""
     ids = state.ids[customer]
@@ -94,7 +135,7 @@ def is_duplicate(state, customer, event_id):
     return False
 
 
-@njit
+@part
 def take_feature(plan, out, acc, cells, properties, time):
     """One event, one accumulator; true when the event is late for it."""
     if not holds(plan, plan.acc_where[acc], cells, cells, properties, np.nan, out):
@@ -110,7 +151,7 @@ def take_feature(plan, out, acc, cells, properties, time):
     return features.take(plan, acc, cells, value, time)
 
 
-@njit
+@part
 def take_features(plan, state, batch, out, record):
     """Update the rows that the event names; true when it is late for a feature."""
     late = False
@@ -132,7 +173,7 @@ def take_features(plan, state, batch, out, record):
     return late
 
 
-@njit
+@part
 def consider_rules(plan, state, batch, out, record, count):
     """Consider the first `count` rules of `out.considered`."""
     for k in range(count):
@@ -146,7 +187,7 @@ def consider_rules(plan, state, batch, out, record, count):
         consider(plan, state, out, rule, record, customer_row, instance_row, properties, time, np.nan)
 
 
-@njit
+@part
 def apply(plan, state, batch, out, record):
     """Apply one event of a declared type."""
     if is_duplicate(state, batch.rows[record, 0], batch.event_id[record]):
@@ -162,7 +203,7 @@ def apply(plan, state, batch, out, record):
     consider_rules(plan, state, batch, out, record, count)
 
 
-@njit
+@kernel
 def run(plan, state, batch, out, first):
     """Work through the records from `first`; returns (the record reached, why it paused)."""
     heap_room = 2 * len(plan.journey_entity) + 1
@@ -182,30 +223,14 @@ def run(plan, state, batch, out, first):
     return len(batch.timestamp), _DONE
 
 
-@njit
-def read_rows(plan, state, kind, rows, entity, names, values, out):
-    """Fill values[row, k] with what register names[k] of the entity's profile program holds for each row."""
-    predicate = plan.profile_predicate[entity]
+@kernel
+def read_rows(plan, state, kind, rows, entity, values, out):
+    """Fill values[row, k] with the k-th feature, tag or stage of each row of one entity."""
     for k in range(len(rows)):
-        own = cells_of(state, kind, rows[k])
-        customer = state.customers[state.owner[rows[k]]] if kind else own
-        if plan.program_bounds[predicate] == plan.program_bounds[predicate + 1]:
-            fill(plan, predicate, customer, own, out.registers[:0], np.nan, out.registers)
-        else:
-            value_of(plan, predicate, customer, own, out.registers[:0], np.nan, out)
-        for n in range(len(names)):
-            values[k, n] = out.registers[names[n]]
+        read_row(plan, state, kind, rows[k], entity, values[k], 0, out)
 
 
-@njit
-def clear_changed(state, kind, rows):
-    """Note that the rows are in a snapshot; their pages must say so, too."""
-    for k in range(len(rows)):
-        cells_of(state, kind, rows[k])[CHANGED] = 0.0
-        touch(state, kind, rows[k])
-
-
-@njit
+@kernel
 def requeue(plan, state, kind, rows, entities):
     """Rebuild the part of the heap that belongs to rows 0 … rows - 1 of a matrix; entities[row] is a row's type."""
     for row in range(rows):

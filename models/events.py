@@ -1,8 +1,8 @@
-"""Events: the envelope with its limits, records of the log, and what the decoder must know of a catalogue."""
+"""Events: the envelope with its limits, and what the decoder must know of a catalogue."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -20,7 +20,6 @@ MAX_AHEAD_MS: Final = 3_600_000  # of event_time before its record's timestamp
 MIN_INT64: Final = -(2**63)
 MAX_INT64: Final = 2**63 - 1
 ENVELOPE_COLUMNS: Final = ("channel", "event_time", "event_hour", "event_weekday")  # numbers 0 to 3
-TICK_HEADER: Final = ("zhice", b"tick")
 ABSENT: Final = Raw(b"")
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARS)]
@@ -55,16 +54,6 @@ class Event(Struct, gc=False):
     received_at: Int64 | None = None
     context: Raw = ABSENT
     properties: Raw = ABSENT
-
-
-class Record(NamedTuple):
-    """A record of the log, with aiokafka's names; `timestamp` in ms."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Property(NamedTuple):
@@ -127,11 +116,6 @@ def event_layout(
         time_zone=time_zone,
         keyed=tuple(Keyed(entity, key, frozenset(number[name] for name in on)) for entity, key, on in keyed),
     )
-
-
-def is_tick(record: Record) -> bool:
-    """Whether a record only carries time."""
-    return not record.value and TICK_HEADER in (tuple(header) for header in record.headers)
 
 
 def _envelope_columns(channels: tuple[str, ...]) -> tuple[Property, ...]:

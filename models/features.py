@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from models.jit import njit
+from models.jit import kernel, part
 from models.plan import LATEST, Aggregate
 
 _COUNT: Final = int(Aggregate.COUNT)
@@ -32,7 +32,7 @@ def accumulator_cells(aggregate: int, tiles: int) -> int:
     return 1 + tiles * tile_cells(aggregate) if tiles else tile_cells(aggregate)
 
 
-@njit
+@kernel
 def empty_tile(aggregate):
     """What the cells of a tile hold over no events."""
     if aggregate == _COUNT or aggregate == _SUM or aggregate == _DISTINCT:
@@ -40,7 +40,7 @@ def empty_tile(aggregate):
     return np.nan
 
 
-@njit
+@part
 def zone_offset(plan, time):
     """The zone's offset at an instant, ms."""
     low, high = 0, len(plan.zone_at)
@@ -53,7 +53,7 @@ def zone_offset(plan, time):
     return plan.zone_offset[low]
 
 
-@njit
+@part
 def tile_of(plan, acc, time):
     """The number of the accumulator's tile in which an instant lies."""
     if plan.acc_local[acc]:
@@ -61,7 +61,7 @@ def tile_of(plan, acc, time):
     return time // plan.acc_tile_ms[acc]
 
 
-@njit
+@part
 def merge(aggregate, cells, at, value, time):
     """Merge one value into the tile at `at`."""
     if aggregate == _COUNT:
@@ -86,7 +86,7 @@ def merge(aggregate, cells, at, value, time):
         cells[at] = float(int(cells[at]) | (1 << int(value)))
 
 
-@njit
+@part
 def roll(plan, acc, cells, tile):
     """Make `tile` the ring's newest, emptying the tiles that it passes."""
     cell, tiles = plan.acc_cell[acc], plan.acc_tiles[acc]
@@ -105,7 +105,7 @@ def roll(plan, acc, cells, tile):
         cells[cell] = tile
 
 
-@njit
+@part
 def take(plan, acc, cells, value, time):
     """Add an event's value to an accumulator; true when the event is late for a feature that reads it."""
     aggregate, cell, tiles = plan.acc_aggregate[acc], plan.acc_cell[acc], plan.acc_tiles[acc]
@@ -122,7 +122,7 @@ def take(plan, acc, cells, value, time):
     return age >= plan.acc_least_tiles[acc]
 
 
-@njit
+@part
 def finish(aggregate, total):
     """The value of a feature, from its merged tile."""
     if aggregate == _DISTINCT:
@@ -134,7 +134,7 @@ def finish(aggregate, total):
     return total
 
 
-@njit
+@part
 def read_ring(plan, acc, window_tiles, cells):
     """Merge the tiles of the window that ends with the row's largest event time, from oldest to newest."""
     aggregate, cell, tiles = plan.acc_aggregate[acc], plan.acc_cell[acc], plan.acc_tiles[acc]
@@ -145,8 +145,9 @@ def read_ring(plan, acc, window_tiles, cells):
     last = int(newest)
     first = tile_of(plan, acc, int(cells[LATEST])) - window_tiles + 1
     first = max(first, last - tiles + 1)
-    for tile in range(first, last + 1):
-        slot = tile % tiles
+    slot = first % tiles - 1
+    for _ in range(first, last + 1):
+        slot = slot + 1 if slot + 1 < tiles else 0
         if aggregate == _FIRST or aggregate == _LAST:
             value = cells[cell + 1 + slot * 2]
             if value == value and (aggregate == _LAST or total != total):
@@ -166,7 +167,7 @@ def read_ring(plan, acc, window_tiles, cells):
     return total
 
 
-@njit
+@part
 def read(plan, feature, cells):
     """The value of a feature for a row; NaN is NULL."""
     acc = plan.feature_acc[feature]

@@ -13,8 +13,35 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 import numba
+import numpy as np
 
-KERNELS: Final = ("engine", "features", "jit", "journeys", "pages", "plan", "programs", "rules", "timers")
+KERNELS: Final = (
+    "columns",
+    "decode_kernel",
+    "decode_plan",
+    "engine",
+    "events",
+    "features",
+    "hashing",
+    "jit",
+    "journeys",
+    "json_scan",
+    "json_write",
+    "line_kernel",
+    "names",
+    "pages",
+    "plan",
+    "programs",
+    "record_batches",
+    "routing",
+    "rules",
+    "strays",
+    "texts",
+    "timers",
+    "transition_records",
+    "zones",
+    "transpose",
+)
 
 
 def sources_digest() -> str:
@@ -33,15 +60,35 @@ CACHE: Final = os.path.join(
 )
 numba.config.CACHE_DIR = CACHE  # type: ignore[attr-defined]
 OPTIONS: Final[dict[str, Any]] = {"nogil": True, "_nrt": False}
+INNER: Final[dict[str, Any]] = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    np.seterr(over="ignore")  # hashes overflow as they should, and as compiled code does without a word
 
 
-def njit(function: Callable[..., Any]) -> Any:
-    """Compile a kernel; it runs without the interpreter's lock, so that a commit of the lake may go on beside it.
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function that Python calls; it runs without the interpreter's lock, so that others may go on beside it.
 
     Kernels allocate nothing, so numba's reference counts are off: a call that hands on a plan of sixty arrays would
     count each of them up and down, which is fifty times the kernel's own work.
     """
     return numba.njit(**OPTIONS, cache=True)(function)
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """Compile a function into the machine code of each kernel that calls it, as one that is handed whole plans must be.
+
+    A call would copy the plan's 3 KB of array headers, which is five times the kernel's own work. Python must not call
+    it (it would crash): a wrapper for that would unpack each array, which doubles the time to compile.
+    """
+    return numba.njit(**INNER, forceinline=True)(function)
+
+
+def routine(function: Callable[..., Any]) -> Any:
+    """Compile a function that kernels call with few arrays; it is a part of them only where LLVM thinks it is better.
+
+    Python must not call it, either.
+    """
+    return numba.njit(**INNER)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from models.jit import njit
+from models.jit import part
 from models.plan import (
     ANCHOR,
     CHANGED,
@@ -37,7 +37,7 @@ _CLOCK: Final = int(TransitionColumn.CLOCK)
 _SEQ: Final = int(TransitionColumn.SEQ)
 
 
-@njit
+@part
 def touch(state, kind, row):
     """Mark a row's page for the next checkpoint."""
     if kind == 0:
@@ -46,7 +46,7 @@ def touch(state, kind, row):
         state.dirty_instances[row // PAGE_ROWS] = True
 
 
-@njit
+@part
 def mark_changed(state, kind, row, cells):
     """Mark a row for the next snapshot and the next checkpoint."""
     touch(state, kind, row)
@@ -56,7 +56,7 @@ def mark_changed(state, kind, row, cells):
         state.numbers[PENDING] += 1
 
 
-@njit
+@part
 def enter(plan, state, out, record, ref, stage, entered_at, anchor, by_timeout):
     """Put a journey into a stage, record the transition and arm the stage's timers."""
     kind, row, journey = kind_of(ref), row_of(ref), journey_of(ref)
@@ -79,7 +79,7 @@ def enter(plan, state, out, record, ref, stage, entered_at, anchor, by_timeout):
     mark_changed(state, kind, row, cells)
 
 
-@njit
+@part
 def move_for(plan, journey, event_type, stage, customer, own, properties, now, out):
     """The first transition that the event takes out of a stage; -1 where there is none."""
     group = event_type * len(plan.journey_entity) + journey
@@ -90,7 +90,7 @@ def move_for(plan, journey, event_type, stage, customer, own, properties, now, o
     return -1
 
 
-@njit
+@part
 def take_event(plan, state, batch, out, record, journey, considered):
     """One event, one journey; returns the count of rules to consider, with those that listen to the stages entered."""
     entity = plan.journey_entity[journey]
@@ -119,7 +119,7 @@ def take_event(plan, state, batch, out, record, journey, considered):
     return considered
 
 
-@njit
+@part
 def fire(plan, state, out, record):
     """Do what the first entry of the heap, which is due, asks for."""
     ref = state.heap_ref[0]

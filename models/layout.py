@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models import catalogue_names
 from models.catalogue import Catalogue, Journey, Rule
+from models.cells import Cells, cells_of_layout
 from models.compiler import DAY_MS, Accumulator, Column, Predicates, accumulators, csr
 from models.events import EventLayout
 from models.expressions import Kind, Type
@@ -33,7 +34,6 @@ class Entity:
     tags: list[str]
     journeys: list[str]
     cells: int = ROW_CELLS
-    registers: NDArray[np.int64] | None = None  # of features, tags and stages, in this order
 
     @property
     def profile_names(self) -> list[str]:
@@ -313,13 +313,19 @@ class Layout:
         self._arrays["event_rule_bounds"], self._arrays["event_rules"] = csr(by_event)
 
     def _compile_profiles(self) -> None:
-        numbers = []
+        numbers, shown = [], []
         for entity in self.entities:
             types = catalogue_names.predicate_names(self.catalogue, entity.name, None, ())
             number, registers = self._predicates.add_profile(entity.profile_names, self._columns(types))
-            entity.registers = np.array([registers[name] for name in entity.profile_names], np.int64)
+            shown.append([registers[name] for name in entity.profile_names])
             numbers.append(number)
         self._arrays["profile_predicate"] = np.array(numbers, np.int32)
+        self._arrays["profile_bounds"], self._arrays["profile_registers"] = csr(shown)
+
+    @property
+    def profile_values(self) -> int:
+        """The most values that a profile has."""
+        return max(len(entity.profile_names) for entity in self.entities)
 
     @property
     def amount_column(self) -> int | None:
@@ -334,10 +340,15 @@ class Layout:
             types |= catalogue_names.predicate_names(self.catalogue, entity.name, None, ())
         return types
 
-    @property
-    def signature(self) -> str:
-        """Tells layouts apart whose cells differ."""
-        return f"{self.catalogue.name}-{self.catalogue.version}"
+    def declared_values(self, name: str | None) -> tuple[str, ...]:
+        """The values that the numbers of a string property stand for; none of anything else."""
+        number = self._property_number.get((name or "").strip())
+        return () if number is None else self.event_layout.properties[number].values
+
+    @cached_property
+    def cell_map(self) -> Cells:
+        """What each cell of a row means."""
+        return cells_of_layout(self)
 
     # --- rows ------------------------------------------------------------------------------------------------------
 

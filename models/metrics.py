@@ -13,6 +13,7 @@ MINUTE_MS: Final = 60_000
 CLOCK_MINUTE, EVENT_TYPE, CHANNEL, EVENT_MINUTE, CUSTOMER, AMOUNT = range(6)
 OTHER_CHANNEL: Final = -1  # one that the catalogue does not declare
 NO_CHANNEL: Final = -2
+_ROW_BITS: Final = 40  # of a customer's row
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ def _groups(rows: NDArray[np.int64]) -> MetricRows:
     keys = rows[:, :CUSTOMER]
     starts = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)])
     group = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(rows)]))
-    pairs = np.unique(np.stack([group, rows[:, CUSTOMER]], axis=1), axis=0)
+    pairs = np.unique(group << _ROW_BITS | rows[:, CUSTOMER])  # as one number: sorting pairs is ten times slower
     amounts = rows[:, AMOUNT].copy().view(np.float64)
     return MetricRows(
         clock_minute=rows[starts, CLOCK_MINUTE],
@@ -105,7 +106,7 @@ def _groups(rows: NDArray[np.int64]) -> MetricRows:
         channel=rows[starts, CHANNEL],
         event_minute=rows[starts, EVENT_MINUTE],
         events=np.diff(np.r_[starts, len(rows)]).astype(np.int64),
-        customers=np.bincount(pairs[:, 0], minlength=len(starts)).astype(np.int64),
+        customers=np.bincount(pairs >> _ROW_BITS, minlength=len(starts)).astype(np.int64),
         amount=np.bincount(group, weights=amounts, minlength=len(starts)).astype(np.float64),
         offset=np.zeros(len(starts), np.int64),
     )

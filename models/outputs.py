@@ -8,26 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Columns
-from models.decisions import Decision, Transition
+from models.decisions import Decision
 from models.metrics import MetricRows
+from models.texts import Ints, Texts
+from models.transitions import Transitions
 
 
 @dataclass(slots=True)
 class Snapshot:
-    """Features, tags and stages of m entities of one type as of an instant (ms).
+    """Features, tags and stages of m entities of one type, each as of an instant (ms).
 
-    `offset` is that of the record that advanced the clock: all records before it are applied. features: float64[m, F],
-    tags: float64[m, G], stages: float64[m, J] (stage numbers), columns as in the layout's Entity; NaN is NULL.
+    as_of, offset: int64[m]; `offset` is that of the record that advanced the clock: all records before it are applied.
+    customers, entity_ids: texts; values: float64[m, features + tags + stages], columns as `Entity.profile_names`,
+    stages as numbers, NaN is NULL.
     """
 
     entity: str
-    as_of: int
-    offset: int
-    customer_ids: list[str]
-    entity_ids: list[str | None]
-    features: NDArray[np.float64]
-    tags: NDArray[np.float64]
-    stages: NDArray[np.float64]
+    as_of: Ints
+    offset: Ints
+    customers: Texts
+    entity_ids: Texts
+    values: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.as_of)
 
 
 @dataclass(slots=True)
@@ -37,7 +41,7 @@ class BatchOutput:
     columns: Columns
     status: NDArray[np.int8]
     late: NDArray[np.bool_]
-    transitions: list[Transition]
+    transitions: Transitions
     decisions: list[Decision]
     snapshots: list[Snapshot]
     metrics: MetricRows

@@ -2,31 +2,60 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.jit import njit
+from models.cells import Cells
+from models.jit import kernel
+from models.texts import Texts, starts_of
 
 PAGE_FORMAT = 1
 
 
 class Page(msgspec.Struct, frozen=True, array_like=True):
-    """Rows first … first + len(names) - 1 of a matrix. `bits`: a bit a cell, set where `values` holds it."""
+    """Rows of a matrix, one behind the other. `bits`: a bit a cell, set where `values` holds it.
+
+    names, sizes (int32[rows]): what each row is about, a customer's id or an instance's key; groups: int64[rows], whose
+    (`names.group_of`), empty for customers; ids: int64[rows, DEDUP_IDS + 1], empty for instances.
+    """
 
     format: int
-    names: list[list[str]]  # what each row is about: [customer] or [entity, customer, key]
     width: int  # cells of a row
+    names: bytes
+    sizes: bytes
+    groups: bytes
     bits: bytes
     values: bytes
-    ids: bytes  # int64, the event ids of customers
+    ids: bytes
+
+    @property
+    def texts(self) -> Texts:
+        sizes = np.frombuffer(self.sizes, np.int32).astype(np.int64)
+        return Texts(np.frombuffer(bytearray(self.names), np.uint8), starts_of(sizes), sizes)
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """What the partition as a whole knows at a checkpoint."""
+
+    format: int
+    cells: Cells  # what the cells of the pages mean
+    rows: tuple[int, int]  # customers and instances; pages behind them are left over
+    next_offset: int
+    numbers: list[int]
+    metrics: bytes  # int64 rows of the open minute
+
+
+Kept = TypeVar("Kept", Page, Closing)
 
 
 class PageError(ValueError):
     """A page that this version cannot read."""
 
 
-@njit
+@kernel
 def _pack(rows, templates, bits, values):
     """Note the cells of rows (int64 views) that differ from their templates; returns how many there are."""
     count, cell = 0, 0
@@ -40,7 +69,7 @@ def _pack(rows, templates, bits, values):
     return count
 
 
-@njit
+@kernel
 def _unpack(rows, bits, values):
     """Put the noted cells over rows that hold their templates."""
     count, cell = 0, 0
@@ -52,24 +81,33 @@ def _unpack(rows, bits, values):
             cell += 1
 
 
-def pack(names: list[list[str]], rows: NDArray[np.float64], templates: NDArray[np.float64], ids: bytes) -> bytes:
+def pack(names: Texts, groups: bytes, rows: NDArray[np.float64], templates: NDArray[np.float64], ids: bytes) -> bytes:
     """One page. rows, templates: float64[n, cells], C-contiguous."""
     bits = np.zeros((rows.size + 7) // 8, np.uint8)
     values = np.empty(rows.size, np.int64)
     count = _pack(rows.view(np.int64), templates.view(np.int64), bits, values)
-    page = Page(PAGE_FORMAT, names, rows.shape[1], bits.tobytes(), values[:count].tobytes(), ids)
+    page = Page(
+        format=PAGE_FORMAT,
+        width=rows.shape[1],
+        names=names.packed()[0].tobytes(),
+        sizes=names.size.astype(np.int32).tobytes(),
+        groups=groups,
+        bits=bits.tobytes(),
+        values=values[:count].tobytes(),
+        ids=ids,
+    )
     return msgspec.msgpack.encode(page)
 
 
-def decode(blob: bytes) -> Page:
-    """Read what `pack` wrote; the rows' cells follow with `unpack`. Raises PageError."""
+def read(blob: bytes, type_: type[Kept]) -> Kept:
+    """Read a page or a closing record. Raises PageError."""
     try:
-        page = msgspec.msgpack.decode(blob, type=Page)
+        found = msgspec.msgpack.decode(blob, type=type_)
     except msgspec.DecodeError as error:
-        raise PageError(f"a page of the state is damaged: {error}") from None
-    if page.format != PAGE_FORMAT:
-        raise PageError(f"a page has format {page.format}; this version reads {PAGE_FORMAT}")
-    return page
+        raise PageError(f"a record of the state is damaged, or of a newer version: {error}") from None
+    if found.format != PAGE_FORMAT:
+        raise PageError(f"a record of the state has format {found.format}; this version reads {PAGE_FORMAT}")
+    return found
 
 
 def unpack(page: Page, rows: NDArray[np.float64]) -> None:

@@ -45,7 +45,8 @@ TRANSITIONS: Final = 0
 CANDIDATES: Final = 1
 SEQ: Final = 2  # what the record SEQ_RECORD caused so far
 SEQ_RECORD: Final = 3
-OUT_COUNTS: Final = 4
+SNAPSHOTS: Final = 4
+OUT_COUNTS: Final = 5
 
 
 class Aggregate(IntEnum):
@@ -127,6 +128,8 @@ class Plan(NamedTuple):
     rule_gate_bounds: NDArray[np.int32]
     rule_gates: NDArray[np.int32]  # predicates
     profile_predicate: NDArray[np.int32]  # of each entity: a program that stores all its tags
+    profile_bounds: NDArray[np.int32]  # group: entity; registers of its features, tags and stages, in this order
+    profile_registers: NDArray[np.int32]
     zone_at: NDArray[np.int64]  # instants, ms, from which ...
     zone_offset: NDArray[np.int64]  # ... this offset holds, ms
 
@@ -137,6 +140,7 @@ class State(NamedTuple):
     customers: NDArray[np.float64]  # [rows, cells]
     instances: NDArray[np.float64]
     owner: NDArray[np.int64]  # customer row of an instance
+    entity: NDArray[np.int32]  # entity number of an instance
     ids: NDArray[np.int64]  # [customer rows, DEDUP_IDS + 1]; the last cell counts
     dirty_customers: NDArray[np.bool_]  # pages
     dirty_instances: NDArray[np.bool_]
@@ -163,6 +167,7 @@ class Out(NamedTuple):
     counts: NDArray[np.int64]
     transitions: NDArray[np.float64]  # columns: TransitionColumn
     candidates: NDArray[np.float64]  # columns: CandidateColumn, then the registers that the predicate read
+    snapshots: NDArray[np.float64]  # columns: SnapshotColumn, then the values of the entity's profile
     registers: NDArray[np.float64]  # scratch
     stack: NDArray[np.float64]  # scratch
     considered: NDArray[np.int32]  # scratch: the rules that a step considers
@@ -195,8 +200,16 @@ class CandidateColumn(IntEnum):
     VALUES = 9  # the first register
 
 
-def new_out(records: int, registers: int, rules: int, room: int) -> Out:
-    """Buffers for a batch of `records`; `room` rows for transitions and for candidates."""
+class SnapshotColumn(IntEnum):
+    AS_OF = 0
+    RECORD = 1  # that advanced the clock
+    ENTITY = 2
+    ROW = 3
+    VALUES = 4  # the first
+
+
+def new_out(records: int, registers: int, rules: int, room: int, profile: int) -> Out:
+    """Buffers for a batch of `records`; `room` rows for what comes out, `profile` values of a snapshot."""
     counts = np.zeros(OUT_COUNTS, np.int64)
     counts[SEQ_RECORD] = -1
     return Out(
@@ -205,6 +218,7 @@ def new_out(records: int, registers: int, rules: int, room: int) -> Out:
         counts=counts,
         transitions=np.empty((room, len(TransitionColumn)), np.float64),
         candidates=np.empty((room, CandidateColumn.VALUES + registers), np.float64),
+        snapshots=np.empty((room, SnapshotColumn.VALUES + profile), np.float64),
         registers=np.empty(max(registers, 1), np.float64),
         stack=np.empty(MAX_STACK, np.float64),
         considered=np.empty(max(rules, 1), np.int32),

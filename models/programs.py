@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.jit import njit
+from models.jit import kernel, part
 
 MAX_STACK: Final = 64  # values that one program may hold at once
 
@@ -90,7 +90,7 @@ _SELECT_EQUAL: Final = int(Op.SELECT_EQUAL)
 _IN_ITEM: Final = int(Op.IN_ITEM)
 
 
-@njit
+@part
 def compare(op, a, b):
     """A comparison of two values; NULL if one is."""
     if a != a or b != b:
@@ -108,7 +108,7 @@ def compare(op, a, b):
     return 1.0 if a >= b else 0.0
 
 
-@njit
+@part
 def combine(op, a, b):
     """An operation on two values that is no comparison."""
     if op == _AND:
@@ -136,7 +136,7 @@ def combine(op, a, b):
     return b if a != a or b > a else a
 
 
-@njit
+@part
 def change(op, a):
     """An operation on one value."""
     if op == _IS_NULL:
@@ -148,13 +148,13 @@ def change(op, a):
     return abs(a)
 
 
-@njit
+@part
 def between(a, low, high):
     """a BETWEEN low AND high."""
     return combine(_AND, compare(_GE, a, low), compare(_LE, a, high))
 
 
-@njit
+@kernel
 def evaluate(ops, args, start, end, registers, stack):
     """Run ops[start:end]; returns the value on top of the stack, NaN for NULL. STORE writes to `registers`.
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from models import features
-from models.jit import njit
+from models.jit import part
 from models.plan import CANDIDATES, CLOCK, ENTERED, SEQ, SEQ_RECORD, STAGE, CandidateColumn, Input
 from models.programs import evaluate
 
@@ -26,7 +26,7 @@ _SEQ: Final = int(CandidateColumn.SEQ)
 _VALUES: Final = int(CandidateColumn.VALUES)
 
 
-@njit
+@part
 def stage_time(cells, cell, now):
     """ms in the stage at `now`; NaN before the first stage."""
     entered = cells[cell + ENTERED]
@@ -35,7 +35,7 @@ def stage_time(cells, cell, now):
     return max(0.0, now - entered)
 
 
-@njit
+@part
 def fill(plan, predicate, customer, own, properties, now, registers):
     """Fill the registers that the predicate reads. `properties` is empty at a timer: then they are NULL."""
     for k in range(plan.input_bounds[predicate], plan.input_bounds[predicate + 1]):
@@ -53,7 +53,7 @@ def fill(plan, predicate, customer, own, properties, now, registers):
                 registers[register] = stage_time(cells, cell, now)
 
 
-@njit
+@part
 def value_of(plan, predicate, customer, own, properties, now, out):
     """The value of a predicate or expression, and its inputs in `out.registers`."""
     fill(plan, predicate, customer, own, properties, now, out.registers)
@@ -61,7 +61,7 @@ def value_of(plan, predicate, customer, own, properties, now, out):
     return evaluate(plan.ops, plan.args, first, end, out.registers, out.stack)
 
 
-@njit
+@part
 def holds(plan, predicate, customer, own, properties, now, out):
     """Whether a predicate is TRUE; one that is absent is."""
     if predicate < 0:
@@ -70,7 +70,7 @@ def holds(plan, predicate, customer, own, properties, now, out):
     return value == value and value != 0.0
 
 
-@njit
+@part
 def gates_passed(plan, rule, customer, out):
     """How many of the rule's gates pass, in order, before one fails."""
     first, end = plan.rule_gate_bounds[rule], plan.rule_gate_bounds[rule + 1]
@@ -80,7 +80,7 @@ def gates_passed(plan, rule, customer, out):
     return end - first
 
 
-@njit
+@part
 def next_seq(out, record):
     """Number what a record causes, transitions and candidates together, from 0."""
     if out.counts[SEQ_RECORD] != record:
@@ -90,7 +90,7 @@ def next_seq(out, record):
     return seq
 
 
-@njit
+@part
 def consider(plan, state, out, rule, record, customer_row, instance_row, properties, now, deadline):
     """Evaluate a rule; where its predicate holds, capture the candidate with all that it read."""
     customer = state.customers[customer_row]
@@ -111,7 +111,7 @@ def consider(plan, state, out, rule, record, customer_row, instance_row, propert
     row[_GATES] = gates_passed(plan, rule, customer, out)
 
 
-@njit
+@part
 def add_considered(considered, count, bounds, rules, group):
     """Merge a CSR group into the ascending list of rules to consider, each once; returns the new count."""
     for k in range(bounds[group], bounds[group + 1]):

@@ -8,21 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import engine, metrics, shard_rows, shard_state
-from models.columns import Columns
-from models.decisions import Decision, Transition
+from models import engine, metrics, shard_state
+from models.columns import Columns, Field
+from models.decisions import Decision
 from models.engine import Pause
 from models.gates import decide
 from models.layout import Layout, text_of
 from models.metrics import Metrics
-from models.outputs import BatchOutput, Snapshot
+from models.outputs import BatchOutput
 from models.plan import (
-    BOUNDARY,
     CANDIDATES,
     CLOCK,
-    HOUR_MS,
     PENDING,
-    SEQ,
+    SNAPSHOTS,
     TRANSITIONS,
     Batch,
     CandidateColumn,
@@ -32,7 +30,7 @@ from models.plan import (
 )
 from models.shard_rows import Rows
 
-ROOM = 4096  # rows of the buffers for transitions and for candidates
+ROOM = 4096  # rows of the buffers for transitions, candidates and snapshots
 
 
 class Shard:
@@ -43,6 +41,7 @@ class Shard:
         self.rows = Rows(layout)
         self.metrics = Metrics.empty()
         self.next_offset = 0
+        self.migration: list[str] = []  # what a restore made of another catalogue's state
         self.unfinished: set[bytes] = set()  # pages of a checkpoint that was never finished; written anew by the next
         self._room = max(ROOM, 2 * len(layout.catalogue.journeys) + 1, len(layout.rules) + 1)
 
@@ -55,30 +54,35 @@ class Shard:
         """Apply the records of a batch, which follow those applied before: no offset is below `next_offset`."""
         first_clock = self.clock
         batch = self._batch(columns)
-        out = new_out(len(columns), self.layout.registers, len(self.layout.rules), self._room)
-        step = _Step(self, columns, out)
+        step = _Step(self, columns, self._new_out(len(columns)))
         at, pause = 0, Pause.OUT_FULL
         while pause != Pause.DONE:
-            at, pause = engine.run(self.layout.plan, self.rows.state, batch, out, at)
+            at, pause = engine.run(self.layout.plan, self.rows.state, batch, step.out, at)
             step.drain()
-            if pause == Pause.SNAPSHOT:
-                step.snapshot(int(columns.offset[at]))
+            if pause == Pause.SNAPSHOTS_FULL:
+                step.make_room_for_snapshots()
             elif pause == Pause.HEAP_FULL:
                 self.rows.grow_heap()
         if len(columns):
             self.next_offset = int(columns.offset[-1]) + 1
-        closed = self._count(columns, batch, out, first_clock)
-        first = int(columns.offset[0]) if len(columns) else self.next_offset
+        return self._output(step, self._count(columns, batch, step.out, first_clock))
+
+    def _new_out(self, records: int) -> Out:
+        layout = self.layout
+        return new_out(records, layout.registers, len(layout.rules), self._room, layout.profile_values)
+
+    def _output(self, step: _Step, closed: metrics.MetricRows) -> BatchOutput:
+        columns = step.columns
         return BatchOutput(
             columns=columns,
-            status=out.status,
-            late=out.late,
-            transitions=step.transitions,
+            status=step.out.status,
+            late=step.out.late,
+            transitions=self.rows.transitions(_joined(step.transitions)),
             decisions=step.decisions,
-            snapshots=step.snapshots,
+            snapshots=self.rows.snapshots(_joined(step.snapshots), columns.offset),
             metrics=closed,
             partition=self.partition,
-            first_offset=first,
+            first_offset=int(columns.offset[0]) if len(columns) else self.next_offset,
             next_offset=self.next_offset,
             clock=self.clock,
         )
@@ -86,15 +90,23 @@ class Shard:
     def finish(self, *, end: bool = True) -> BatchOutput:
         """The last snapshot, as of the clock; at the `end` of a log also the metrics of the open minute."""
         output = self.process(empty_columns(self.topic, self.partition, self.layout))
-        output.snapshots = self._snapshots(self.clock, self.next_offset)
+        out = self._new_out(0)
+        out = out._replace(snapshots=np.empty((self.pending, out.snapshots.shape[1])))
+        engine.take_snapshots(self.layout.plan, self.rows.state, out, 0, self.clock)
+        output.snapshots = self.rows.snapshots(out.snapshots, np.array([self.next_offset]))
         if end:
             output.metrics = self.metrics.close_all(self.next_offset)
         return output
 
+    @property
+    def pending(self) -> int:
+        """Rows that changed since their last snapshot."""
+        return int(self.rows.state.numbers[PENDING])
+
     def profile(self, customer_id: str) -> dict[str, Any] | None:
         """Features, tags and stages of a customer and of their instances; None for one that is not known here."""
-        row = self.rows.customers.get(customer_id)
-        return None if row is None else self._profiles(np.array([row]))[0]
+        row = self.rows.customer_row(customer_id)
+        return None if row < 0 else self._profiles(np.array([row]))[0]
 
     def changed_profiles(self) -> list[dict[str, Any]]:
         """The profiles of customers that took events since the last call."""
@@ -103,22 +115,20 @@ class Shard:
         return self._profiles(rows)
 
     def _profiles(self, customers: NDArray[np.int64]) -> list[dict[str, Any]]:
-        owner = self.rows.state.owner[: len(self.rows.instance_names)]
-        instances = np.flatnonzero(np.isin(owner, customers))
+        state, count = self.rows.state, self.rows.instances.count
+        owners = state.owner[:count]
+        instances = np.flatnonzero(np.isin(owners, customers))
         entities: dict[int, list[dict[str, Any]]] = {}
         for entity in self.layout.entities[1:]:
-            own = instances[self.rows.instance_entity[instances] == entity.number]
-            for row, shown in zip(own.tolist(), self._shown(entity.number, own), strict=True):
-                entry = {"entity": entity.name, "entity_id": self.rows.instance_names[row][2], **shown}
-                entities.setdefault(int(owner[row]), []).append(entry)
+            own = instances[state.entity[instances] == entity.number]
+            names = self.rows.instances.texts(own)
+            for number, shown in enumerate(self._shown(entity.number, own)):
+                entry = {"entity": entity.name, "entity_id": names.text(number), **shown}
+                entities.setdefault(int(owners[own[number]]), []).append(entry)
+        ids = self.rows.customers.texts(customers)
         return [
-            {
-                "customer_id": self.rows.customer_ids[row],
-                "as_of": self.clock,
-                **shown,
-                "entities": entities.get(row, []),
-            }
-            for row, shown in zip(customers.tolist(), self._shown(0, customers), strict=True)
+            {"customer_id": ids.text(number), "as_of": self.clock, **shown, "entities": entities.get(row, [])}
+            for number, (row, shown) in enumerate(zip(customers.tolist(), self._shown(0, customers), strict=True))
         ]
 
     def dump(self) -> list[tuple[bytes, bytes]]:
@@ -135,7 +145,7 @@ class Shard:
             timestamp=columns.timestamp,
             event_type=columns.event_type,
             event_time=columns.event_time,
-            event_id=columns.event_id,
+            event_id=columns.id_hash,
             rows=self.rows.find(columns),
             properties=columns.properties,
         )
@@ -176,44 +186,9 @@ class Shard:
 
     def _read(self, entity: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Profile values, float64[rows, names]."""
-        registers = self.layout.entities[entity].registers
-        assert registers is not None
-        values = np.empty((len(rows), len(registers)))
-        out = new_out(0, self.layout.registers, 0, 1)
-        kind = 1 if entity else 0
-        engine.read_rows(self.layout.plan, self.rows.state, kind, rows, entity, registers, values, out)
+        values = np.empty((len(rows), len(self.layout.entities[entity].profile_names)))
+        engine.read_rows(self.layout.plan, self.rows.state, int(entity > 0), rows, entity, values, self._new_out(0))
         return values
-
-    def _snapshots(self, as_of: int, offset: int) -> list[Snapshot]:
-        """Snapshots of all that changed since the last; nothing is pending afterwards."""
-        numbers = self.rows.state.numbers
-        refs = np.sort(self.rows.state.pending[: numbers[PENDING]])
-        numbers[PENDING] = 0
-        customers = shard_rows.rows_of(refs[refs >> 62 == 0])
-        instances = shard_rows.rows_of(refs[refs >> 62 == 1])
-        engine.clear_changed(self.rows.state, 0, customers)
-        engine.clear_changed(self.rows.state, 1, instances)
-        found = [self._snapshot(0, customers, as_of, offset)]
-        for entity in self.layout.entities[1:]:
-            own = instances[self.rows.instance_entity[instances] == entity.number]
-            found.append(self._snapshot(entity.number, own, as_of, offset))
-        return [snapshot for snapshot in found if snapshot.customer_ids]
-
-    def _snapshot(self, entity: int, rows: NDArray[np.int64], as_of: int, offset: int) -> Snapshot:
-        values = self._read(entity, rows)
-        shown = self.layout.entities[entity]
-        features, tags = len(shown.features), len(shown.tags)
-        names = [self.rows.name_of(1 if entity else 0, row) for row in rows.tolist()]
-        return Snapshot(
-            entity=shown.name,
-            as_of=as_of,
-            offset=offset,
-            customer_ids=[customer for customer, _ in names],
-            entity_ids=[key for _, key in names],
-            features=values[:, :features],
-            tags=values[:, features : features + tags],
-            stages=values[:, features + tags :],
-        )
 
 
 class _Step:
@@ -221,47 +196,54 @@ class _Step:
 
     def __init__(self, shard: Shard, columns: Columns, out: Out) -> None:
         self.shard, self.columns, self.out = shard, columns, out
-        self.transitions: list[Transition] = []
+        self.transitions: list[NDArray[np.float64]] = []
+        self.snapshots: list[NDArray[np.float64]] = []
         self.decisions: list[Decision] = []
-        self.snapshots: list[Snapshot] = []
 
     def drain(self) -> None:
-        """Turn what is in the buffers into records, and empty them."""
-        transitions, candidates = self.out.counts[:SEQ].tolist()
-        rows = self.shard.rows
-        for values in self.out.transitions[:transitions].tolist():
-            self.transitions.append(rows.transition(values, self.columns))
-        for values in self.out.candidates[:candidates].tolist():
-            seq = int(values[CandidateColumn.SEQ])
-            candidate = rows.candidate(values, self.columns)
-            catalogue = self.shard.layout.catalogue
-            decision = decide(catalogue.name, catalogue.version, candidate, seq)
-            if decision.acted:
-                rows.note_action(values, candidate.rule.acted_cell, candidate.clock)
-            self.decisions.append(decision)
-        self.out.counts[TRANSITIONS] = self.out.counts[CANDIDATES] = 0
+        """Take what is in the buffers, and empty them."""
+        counts = self.out.counts
+        self.transitions.append(self.out.transitions[: counts[TRANSITIONS]].copy())
+        self.snapshots.append(self.out.snapshots[: counts[SNAPSHOTS]].copy())
+        for values in self.out.candidates[: counts[CANDIDATES]].tolist():
+            self.decisions.append(self._decide(values))
+        counts[TRANSITIONS] = counts[CANDIDATES] = counts[SNAPSHOTS] = 0
 
-    def snapshot(self, offset: int) -> None:
-        """Take the snapshot of the hour that the clock has reached."""
-        numbers = self.shard.rows.state.numbers
-        boundary = int(numbers[BOUNDARY])
-        self.snapshots += self.shard._snapshots(boundary, offset)
-        numbers[BOUNDARY] = boundary + HOUR_MS
+    def _decide(self, values: list[float]) -> Decision:
+        rows, catalogue = self.shard.rows, self.shard.layout.catalogue
+        candidate = rows.candidate(values, self.columns)
+        decision = decide(catalogue.name, catalogue.version, candidate, int(values[CandidateColumn.SEQ]))
+        if decision.acted:
+            rows.note_action(values, candidate.rule.acted_cell, candidate.clock)
+        return decision
+
+    def make_room_for_snapshots(self) -> None:
+        """A buffer that holds all rows that wait for a snapshot."""
+        if len(self.out.snapshots) < self.shard.pending:
+            self.out = self.out._replace(snapshots=np.empty((self.shard.pending, self.out.snapshots.shape[1])))
+
+
+def _joined(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def empty_columns(topic: str, partition: int, layout: Layout) -> Columns:
     """Columns of no records."""
+    texts = int(Field.KEYS) + len(layout.event_layout.keyed)
+    none = np.empty(0, np.int64)
     return Columns(
         topic=topic,
         partition=partition,
-        offset=np.empty(0, np.int64),
-        timestamp=np.empty(0, np.int64),
+        offset=none,
+        timestamp=none,
         event_type=np.empty(0, np.int32),
-        event_time=np.empty(0, np.int64),
-        event_id=np.empty(0, np.int64),
-        customer=np.empty(0, np.int64),
-        customers=[],
+        event_time=none,
+        received_at=none,
+        has_received_at=np.empty(0, np.bool_),
+        id_hash=none,
+        customer_hash=none,
+        data=np.empty(0, np.uint8),
+        start=np.empty((texts, 0), np.int64),
+        size=np.empty((texts, 0), np.int64),
         properties=np.empty((0, len(layout.event_layout.properties))),
-        keys=[],
-        events=[],
     )

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
-from models.columns import Columns
-from models.decisions import Evidence, Transition
+from models.columns import Columns, Field
+from models.decisions import Evidence
 from models.gates import Candidate
+from models.hashing import xxh64
 from models.layout import Layout, text_of
-from models.plan import CLOCK, DEDUP_IDS, NO_CLOCK, PAGE_ROWS, STATE_NUMBERS, CandidateColumn, State
+from models.names import Names, add_all, entity_of, find, find_instances, find_rows, owner_of
+from models.outputs import Snapshot
+from models.plan import (
+    CLOCK,
+    DEDUP_IDS,
+    NO_CLOCK,
+    PAGE_ROWS,
+    STATE_NUMBERS,
+    CandidateColumn,
+    SnapshotColumn,
+    State,
+    TransitionColumn,
+)
+from models.texts import NULL, Texts
+from models.transitions import NO_STAGE, Transitions
 
 FIRST_ROWS = 1024  # for which room is made at first; a multiple of PAGE_ROWS
-_KIND_SHIFT, _ROW_SHIFT = 62, 12
-
-
-def rows_of(refs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The row numbers of refs (plan.State)."""
-    return (refs >> _ROW_SHIFT) & ((1 << (_KIND_SHIFT - _ROW_SHIFT)) - 1)
+Rows64 = NDArray[np.int64]
+Array = TypeVar("Array", bound=np.generic)
 
 
 class Rows:
@@ -25,21 +38,17 @@ class Rows:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.customers: dict[str, int] = {}
-        self.customer_ids: list[str] = []
-        self.instances: dict[tuple[int, int, str], int] = {}  # (entity, customer row, key)
-        self.instance_names: list[tuple[str, str, str]] = []  # (entity, customer, key)
-        self.instance_entity = np.zeros(FIRST_ROWS, np.int32)
-        self.touched = np.zeros(
-            FIRST_ROWS, np.bool_
-        )  # customers that took events since their profile was last asked for
-        self._templates = [layout.template(entity.number) for entity in layout.entities]
+        self.customers, self.instances = Names.empty(FIRST_ROWS), Names.empty(FIRST_ROWS)
+        self.touched = np.zeros(FIRST_ROWS, np.bool_)  # customers with events since their profile was last asked for
+        self.templates = [layout.template(entity.number) for entity in layout.entities]
+        self._started = [0, 0]  # rows of each matrix that hold their template, or more
         numbers = np.zeros(STATE_NUMBERS, np.int64)
         numbers[CLOCK] = NO_CLOCK
         self.state = State(
-            customers=np.tile(self._templates[0], (FIRST_ROWS, 1)),
+            customers=np.empty((FIRST_ROWS, layout.cells(keyed=False))),
             instances=np.empty((FIRST_ROWS, layout.cells(keyed=True))),
             owner=np.full(FIRST_ROWS, -1, np.int64),
+            entity=np.zeros(FIRST_ROWS, np.int32),
             ids=np.zeros((FIRST_ROWS, DEDUP_IDS + 1), np.int64),
             dirty_customers=np.zeros(FIRST_ROWS // PAGE_ROWS, np.bool_),
             dirty_instances=np.zeros(FIRST_ROWS // PAGE_ROWS, np.bool_),
@@ -49,138 +58,170 @@ class Rows:
             numbers=numbers,
         )
 
-    def find(self, columns: Columns) -> NDArray[np.int64]:
+    def find(self, columns: Columns) -> Rows64:
         """Rows of the customer and of the instances that each record names, int64[n, entities]; new ones are made."""
         rows = np.full((len(columns), len(self.layout.entities)), -1, np.int64)
-        if columns.customers:
-            found = np.array([*map(self.customer, columns.customers), -1], np.int64)
-            rows[:, 0] = found[columns.customer]
-        if any((key.index >= 0).any() for key in columns.keys):
-            self._find_instances(columns, rows)
+        declared = columns.event_type >= 0
+        ids = columns.texts(Field.CUSTOMER_ID)
+        self.customers = self.customers.with_room(int(declared.sum()), int(ids.size[declared].sum()))
+        found = np.full(len(columns), -1, np.int64)
+        find_rows(self.customers, ids.data, ids.start, ids.size, columns.customer_hash, declared, found)
+        rows[:, 0] = found
+        self._start_customers()
+        keys = columns.size[Field.KEYS :]
+        if keys.size and (keys >= 0).any():
+            self.instances = self.instances.with_room(int((keys >= 0).sum()), int(keys.clip(0).sum()))
+            find_instances(self.instances, columns.data, columns.start, columns.size, found, int(Field.KEYS), rows)
+            self._start_instances()
         return rows
 
-    def _find_instances(self, columns: Columns, rows: NDArray[np.int64]) -> None:
-        index = np.stack([key.index for key in columns.keys], axis=1)
-        records = np.flatnonzero((index >= 0).any(axis=1))
-        customers = rows[records, 0].tolist()
-        for record, customer, keys in zip(records.tolist(), customers, index[records].tolist(), strict=True):
-            for entity, key in enumerate(keys, start=1):
-                if key >= 0:
-                    rows[record, entity] = self.instance(entity, customer, columns.keys[entity - 1].values[key])
+    def matrix(self, kind: int) -> NDArray[np.float64]:
+        """The cells of the customers' rows (0) or of the instances' (1)."""
+        return self.state.instances if kind else self.state.customers
 
-    def customer(self, customer_id: str) -> int:
-        """The row of a customer."""
-        row = self.customers.get(customer_id)
-        if row is None:
-            row = self.customers[customer_id] = len(self.customer_ids)
-            self.customer_ids.append(customer_id)
-            if row >= len(self.state.customers):
-                self._grow_customers()
-        return row
+    def add(self, keyed: bool, names: Texts, groups: Rows64) -> int:
+        """Make rows for new names, in order; returns the first. groups: int64[n] (`names.group_of`)."""
+        first = (self.instances if keyed else self.customers).count
+        if keyed:
+            self.instances = self.instances.with_room(names.count, int(names.size.sum()))
+            add_all(self.instances, *names, groups)
+            self._start_instances()
+        else:
+            self.customers = self.customers.with_room(names.count, int(names.size.sum()))
+            add_all(self.customers, *names, groups)
+            self._start_customers()
+        return first
 
-    def instance(self, entity: int, customer: int, key: str) -> int:
-        """The row of one instance of a keyed entity."""
-        row = self.instances.get((entity, customer, key))
-        if row is None:
-            row = self.instances[entity, customer, key] = len(self.instance_names)
-            self.instance_names.append((self.layout.entities[entity].name, self.customer_ids[customer], key))
-            if row >= len(self.state.instances):
-                self._grow_instances()
-            self.state.instances[row] = self._templates[entity]
-            self.state.owner[row] = customer
-            self.state.dirty_instances[row // PAGE_ROWS] = (
-                True  # a row keeps its number, even if no event makes it more
+    def customer_row(self, customer_id: str) -> int:
+        """The row of a customer; -1 for one that is not known here."""
+        name = np.frombuffer(customer_id.encode(), np.uint8)
+        return int(find(self.customers, name, 0, len(name), xxh64(name, 0, len(name)), 0))
+
+    def _start_customers(self) -> None:
+        """Give rows that are new their room and their template."""
+        first, end = self._started[0], self.customers.count
+        if end == first:
+            return
+        self._started[0] = end
+        state, rows = self.state, _room(len(self.state.customers), end)
+        if rows > len(state.customers):
+            self.touched = _grown(self.touched, rows)
+            self.state = state = state._replace(
+                customers=_grown(state.customers, rows, zeros=False),
+                ids=_grown(state.ids, rows),
+                dirty_customers=_grown(state.dirty_customers, rows // PAGE_ROWS),
+                pending=_grown(state.pending, rows + len(state.instances), zeros=False),
             )
-            self.instance_entity[row] = entity
-        return row
+        state.customers[first:end] = self.templates[0]
 
-    def _grow_customers(self) -> None:
-        state, more = self.state, len(self.state.customers)
-        self.touched = np.concatenate([self.touched, np.zeros(more, np.bool_)])
-        self.state = state._replace(
-            customers=np.concatenate([state.customers, np.tile(self._templates[0], (more, 1))]),
-            ids=np.concatenate([state.ids, np.zeros_like(state.ids)]),
-            dirty_customers=np.concatenate([state.dirty_customers, np.zeros_like(state.dirty_customers)]),
-            pending=np.concatenate([state.pending, np.empty(more, np.int64)]),
-        )
-
-    def _grow_instances(self) -> None:
-        state, more = self.state, len(self.state.instances)
-        self.instance_entity = np.concatenate([self.instance_entity, np.zeros(more, np.int32)])
-        self.state = state._replace(
-            instances=np.concatenate([state.instances, np.empty_like(state.instances)]),
-            owner=np.concatenate([state.owner, np.full(more, -1, np.int64)]),
-            dirty_instances=np.concatenate([state.dirty_instances, np.zeros_like(state.dirty_instances)]),
-            pending=np.concatenate([state.pending, np.empty(more, np.int64)]),
-        )
+    def _start_instances(self) -> None:
+        """The same for instances. Their pages are dirty at once: a row keeps its number, even if no event counts."""
+        first, end = self._started[1], self.instances.count
+        if end == first:
+            return
+        self._started[1] = end
+        state, rows = self.state, _room(len(self.state.instances), end)
+        if rows > len(state.instances):
+            self.state = state = state._replace(
+                instances=_grown(state.instances, rows, zeros=False),
+                owner=_grown(state.owner, rows),
+                entity=_grown(state.entity, rows),
+                dirty_instances=_grown(state.dirty_instances, rows // PAGE_ROWS),
+                pending=_grown(state.pending, rows + len(state.customers), zeros=False),
+            )
+        groups = self.instances.group[first:end]
+        state.owner[first:end], state.entity[first:end] = owner_of(groups), entity_of(groups)
+        state.instances[first:end] = self.templates_of(True, first, end)
+        state.dirty_instances[first // PAGE_ROWS : (end - 1) // PAGE_ROWS + 1] = True
 
     def grow_heap(self, room: int = 0) -> None:
         """Double the heap, or make it hold `room` entries."""
-        more = max(len(self.state.heap_ref), room - len(self.state.heap_ref))
+        entries = max(2 * len(self.state.heap_ref), room)
         self.state = self.state._replace(
-            heap_deadline=np.concatenate([self.state.heap_deadline, np.empty(more)]),
-            heap_ref=np.concatenate([self.state.heap_ref, np.empty(more, np.int64)]),
+            heap_deadline=_grown(self.state.heap_deadline, entries), heap_ref=_grown(self.state.heap_ref, entries)
         )
 
-    def templates(self, keyed: bool, first: int, count: int) -> NDArray[np.float64]:
-        """Empty rows for `count` rows from `first` of a matrix, float64[count, cells]."""
+    def templates_of(self, keyed: bool, first: int, end: int) -> NDArray[np.float64]:
+        """Empty rows for rows first … end - 1 of a matrix, float64[rows, cells]."""
         if not keyed:
-            return np.tile(self._templates[0], (count, 1))
-        if not count:
+            return np.broadcast_to(self.templates[0], (end - first, len(self.templates[0])))
+        if end == first:
             return np.empty((0, self.state.instances.shape[1]))
-        return np.stack([self._templates[entity] for entity in self.instance_entity[first : first + count]])
+        return np.stack(self.templates[1:])[self.state.entity[first:end] - 1]
 
-    def name_of(self, kind: int, row: int) -> tuple[str, str | None]:
-        """(customer id, entity id) of a row."""
-        if kind == 0:
-            return self.customer_ids[row], None
-        _, customer, key = self.instance_names[row]
-        return customer, key
-
-    def transition(self, values: list[float], columns: Columns) -> Transition:
-        """A row of the engine's buffer (plan.TransitionColumn) in words."""
-        record, kind, row, number, from_, to, entered_at, time_in_stage, by_timeout, clock, seq = values
-        journey = self.layout.catalogue.journeys[int(number)]
-        customer, key = self.name_of(int(kind), int(row))
-        event = None if by_timeout else columns.events[int(record)]
-        return Transition(
-            customer_id=customer,
-            entity=journey.entity,
-            entity_id=key,
-            journey=journey.name,
-            from_stage=journey.stages[int(from_)] if from_ == from_ else None,
-            to_stage=journey.stages[int(to)],
-            entered_at=int(entered_at),
-            time_in_stage_ms=int(time_in_stage) if time_in_stage == time_in_stage else None,
-            cause="timeout" if by_timeout else "event",
-            event_id=event.event_id if event else None,
-            clock=int(clock),
-            partition=columns.partition,
-            offset=int(columns.offset[int(record)]),
-            seq=int(seq),
+    def names_of(self, kinds: Rows64, rows: Rows64) -> tuple[Texts, Texts]:
+        """(customer ids, entity ids) of rows; the entity id of a customer is NULL."""
+        keyed = kinds == 1
+        own = np.where(keyed, rows, 0)
+        customers = np.where(keyed, self.state.owner[own], rows)
+        keys = self.instances
+        return self.customers.texts(customers), Texts(
+            keys.data, np.where(keyed, keys.start[own], 0), np.where(keyed, keys.size[own], NULL)
         )
+
+    def transitions(self, values: NDArray[np.float64]) -> Transitions:
+        """Rows of the engine's buffer, float64[m, TransitionColumn]."""
+        whole = np.where(np.isnan(values), NO_STAGE, values).astype(np.int64)
+        column = {column: whole[:, column] for column in TransitionColumn}
+        customers, entity_ids = self.names_of(column[TransitionColumn.KIND], column[TransitionColumn.ROW])
+        return Transitions(
+            record=column[TransitionColumn.RECORD],
+            journey=column[TransitionColumn.JOURNEY],
+            from_stage=column[TransitionColumn.FROM],
+            to_stage=column[TransitionColumn.TO],
+            entered_at=column[TransitionColumn.ENTERED_AT],
+            time_in_stage=column[TransitionColumn.TIME_IN_STAGE],
+            by_timeout=column[TransitionColumn.BY_TIMEOUT] != 0,
+            clock=column[TransitionColumn.CLOCK],
+            seq=column[TransitionColumn.SEQ],
+            customers=customers,
+            entity_ids=entity_ids,
+        )
+
+    def snapshots(self, values: NDArray[np.float64], offsets: Rows64) -> list[Snapshot]:
+        """Rows of the engine's buffer, float64[m, SnapshotColumn …], by entity; offsets: int64[records]."""
+        found = []
+        for entity in self.layout.entities:
+            which = np.flatnonzero(values[:, SnapshotColumn.ENTITY] == entity.number)
+            if not len(which):
+                continue
+            keys = values[which, SnapshotColumn.ROW], values[which, SnapshotColumn.AS_OF]
+            own = values[which[np.lexsort(keys)]]  # copied once: these rows are long
+            head = own[:, : SnapshotColumn.VALUES].astype(np.int64)
+            kinds = np.full(len(own), int(entity.number > 0), np.int64)
+            customers, entity_ids = self.names_of(kinds, head[:, SnapshotColumn.ROW])
+            width = len(entity.profile_names)
+            found.append(
+                Snapshot(
+                    entity=entity.name,
+                    as_of=head[:, SnapshotColumn.AS_OF],
+                    offset=offsets[head[:, SnapshotColumn.RECORD]],
+                    customers=customers,
+                    entity_ids=entity_ids,
+                    values=own[:, SnapshotColumn.VALUES : SnapshotColumn.VALUES + width],
+                )
+            )
+        return found
 
     def candidate(self, values: list[float], columns: Columns) -> Candidate:
         """A row of the engine's buffer (plan.CandidateColumn) in words."""
         rule = self.layout.rules[int(values[CandidateColumn.RULE])]
         record, deadline = int(values[CandidateColumn.RECORD]), values[CandidateColumn.DEADLINE]
-        event = columns.events[record] if deadline != deadline else None
+        by_event = deadline != deadline
         kind, row = self.acting_row(values)
-        customer, key = self.name_of(kind, row)
-        matrix = self.state.instances if kind else self.state.customers
         return Candidate(
             rule=rule,
-            customer_id=customer,
+            customer_id=self.customers.name(int(values[CandidateColumn.CUSTOMER])),
             entity=self.layout.entities[rule.entity].name,
-            entity_id=key,
-            event_time=event.event_time if event else int(deadline),
+            entity_id=self.instances.name(row) if kind else None,
+            event_time=int(columns.event_time[record]) if by_event else int(deadline),
             clock=int(values[CandidateColumn.CLOCK]),
             gates_passed=int(values[CandidateColumn.GATES]),
-            acted_at=float(matrix[row, rule.acted_cell]),
+            acted_at=float(self.matrix(kind)[row, rule.acted_cell]),
             evidence=Evidence(
-                event_id=event.event_id if event else None,
-                event=event.event if event else None,
-                deadline=None if event else int(deadline),
+                event_id=columns.text(Field.EVENT_ID, record) if by_event else None,
+                event=columns.text(Field.EVENT, record) if by_event else None,
+                deadline=None if by_event else int(deadline),
                 stage=_stage(rule.journey.stages if rule.journey else (), values[CandidateColumn.STAGE]),
                 values={
                     name: text_of(values[CandidateColumn.VALUES + register], type_)
@@ -203,8 +244,20 @@ class Rows:
     def note_action(self, values: list[float], acted_cell: int, clock: int) -> None:
         """Remember when a rule acted for the entity of a candidate."""
         kind, row = self.acting_row(values)
-        (self.state.instances if kind else self.state.customers)[row, acted_cell] = clock
+        self.matrix(kind)[row, acted_cell] = clock
 
 
 def _stage(stages: tuple[str, ...], number: float) -> str | None:
     return stages[int(number)] if number == number and stages else None
+
+
+def _room(has: int, wanted: int) -> int:
+    """Rows to make room for: half as many again, in whole pages."""
+    return has if wanted <= has else -(-max(wanted, has * 3 // 2) // PAGE_ROWS) * PAGE_ROWS
+
+
+def _grown(array: NDArray[Array], rows: int, *, zeros: bool = True) -> NDArray[Array]:
+    """A longer copy; what is new is zero, or left as it is: memory that is not touched costs nothing."""
+    grown = (np.zeros if zeros else np.empty)((rows, *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    return grown

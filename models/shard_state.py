@@ -11,30 +11,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from models import engine, pages
 from models.metrics import Metrics
-from models.plan import DEDUP_IDS, HEAP, PAGE_ROWS, PENDING
+from models.migration import GONE, Migration
+from models.names import entity_of, group_of, owner_of
+from models.plan import CLOCK, DEDUP_IDS, HEAP, PAGE_ROWS, PENDING
+from models.texts import Texts
 
 if TYPE_CHECKING:
     from models.shard import Shard
 
 CLOSING_KEY = b"checkpoint"
 KINDS = (b"c", b"i")  # of pages: customers, instances
-
-
-class Closing(msgspec.Struct, frozen=True):
-    """What the partition as a whole knows at a checkpoint."""
-
-    format: int
-    layout: str  # signature of the catalogue whose cells the pages hold
-    next_offset: int
-    numbers: list[int]
-    metrics: bytes  # int64 rows of the open minute
-
-
-class StateError(RuntimeError):
-    """State that does not fit the catalogue; the message says what to do."""
 
 
 def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
@@ -50,9 +40,10 @@ def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
     state.dirty_customers[:] = False
     state.dirty_instances[:] = False
     shard.unfinished = set()
-    closing = Closing(
+    closing = pages.Closing(
         format=pages.PAGE_FORMAT,
-        layout=shard.layout.signature,
+        cells=shard.layout.cell_map,
+        rows=(shard.rows.customers.count, shard.rows.instances.count),
         next_offset=shard.next_offset,
         numbers=state.numbers.tolist(),
         metrics=shard.metrics.rows.tobytes(),
@@ -66,20 +57,21 @@ def _order(key: bytes) -> tuple[int, int]:
 
 
 def _page(shard: Shard, kind: int, page: int) -> bytes:
-    rows = shard.rows
-    first = page * PAGE_ROWS
-    if kind == 0:
-        names = [[customer] for customer in rows.customer_ids[first : first + PAGE_ROWS]]
-        ids = rows.state.ids[first : first + len(names)].tobytes()
-    else:
-        names = [list(name) for name in rows.instance_names[first : first + PAGE_ROWS]]
-        ids = b""
+    rows, first = shard.rows, page * PAGE_ROWS
+    names = rows.instances if kind else rows.customers
+    end = min(first + PAGE_ROWS, names.count)
     matrix = rows.state.instances if kind else rows.state.customers
-    return pages.pack(names, matrix[first : first + len(names)], rows.templates(kind == 1, first, len(names)), ids)
+    return pages.pack(
+        names.texts(slice(first, end)),
+        names.group[first:end].tobytes() if kind else b"",
+        matrix[first:end],
+        np.ascontiguousarray(rows.templates_of(kind == 1, first, end)),
+        b"" if kind else rows.state.ids[first:end].tobytes(),
+    )
 
 
 def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
-    """Fill a new shard. Raises StateError, or PageError for a page that cannot be read."""
+    """Fill a new shard; state of another catalogue is migrated. Raises PageError for what cannot be read."""
     committed: dict[bytes, bytes] = {}
     open_: dict[bytes, bytes] = {}
     for key, value in records:
@@ -90,43 +82,63 @@ def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
     shard.unfinished = set(open_)
     if not committed:
         return shard
-    closing = msgspec.msgpack.decode(committed.pop(CLOSING_KEY), type=Closing)
-    if closing.layout != shard.layout.signature:
-        raise StateError(
-            "the state topic was written with another catalogue; run the worker with that catalogue, "
-            "or under another --app name to start anew from the events"
-        )
+    closing = pages.read(committed.pop(CLOSING_KEY), pages.Closing)
+    migration = None
+    if closing.cells.signature != shard.layout.cell_map.signature:
+        migration = Migration(closing.cells, shard.layout, closing.numbers[CLOCK])
+        shard.migration = list(migration.report())
+    metrics = np.frombuffer(closing.metrics, np.int64).reshape(-1, 6)
     for key in sorted(committed, key=_order):
-        _load(shard, *_order(key), pages.decode(committed[key]))
+        kind, number = _order(key)
+        if number * PAGE_ROWS < closing.rows[kind]:
+            _load(shard, kind, pages.read(committed[key], pages.Page), migration)
     shard.next_offset = closing.next_offset
-    shard.metrics = Metrics(np.frombuffer(closing.metrics, np.int64).reshape(-1, 6).copy())
+    shard.metrics = Metrics(migration.metrics(metrics) if migration else metrics.copy())
     _resume(shard, closing.numbers)
     return shard
 
 
-def _load(shard: Shard, kind: int, number: int, page: pages.Page) -> None:
+def _load(shard: Shard, kind: int, page: pages.Page, migration: Migration | None) -> None:
     """Pages come in order, customers first, so that rows get the numbers that they had."""
-    rows, first = shard.rows, number * PAGE_ROWS
-    for name in page.names:
-        if kind == 0:
-            rows.customer(name[0])
-        else:
-            entity, customer, key = name
-            rows.instance(rows.layout.entity_number[entity], rows.customers[customer], key)
-    matrix = rows.state.instances if kind else rows.state.customers
-    pages.unpack(page, matrix[first : first + len(page.names)])
+    rows, names = shard.rows, page.texts
+    groups = np.frombuffer(page.groups, np.int64) if kind else np.zeros(names.count, np.int64)
+    first = _load_rows(shard, kind, page, names, groups, migration)
     if kind == 0:
         ids = np.frombuffer(page.ids, np.int64).reshape(-1, DEDUP_IDS + 1)
-        rows.state.ids[first : first + len(page.names)] = ids
+        rows.state.ids[first : first + names.count] = ids
+
+
+def _load_rows(
+    shard: Shard, kind: int, page: pages.Page, names: Texts, groups: NDArray[np.int64], migration: Migration | None
+) -> int:
+    """Returns the first row. Under a migration rows of entities that are gone are left out, and all pages are dirty."""
+    rows = shard.rows
+    if migration is None:
+        first = rows.add(kind == 1, names, groups)
+        pages.unpack(page, rows.matrix(kind)[first : first + names.count])
+        return first
+    entities = entity_of(groups)
+    old = np.stack([migration.template(entity) for entity in entities.tolist()])
+    pages.unpack(page, old)
+    kept = np.flatnonzero(migration.entity[entities] != GONE)
+    numbers = migration.entity[entities[kept]]
+    first = rows.add(kind == 1, names.take(kept), group_of(numbers, owner_of(groups[kept])))
+    for entity in np.unique(entities[kept]).tolist():
+        own = np.flatnonzero(entities[kept] == entity)
+        target = rows.matrix(kind)[first + own]
+        migration.rows(entity, old[kept[own]], target)
+        rows.matrix(kind)[first + own] = target
+    for dirty in (rows.state.dirty_customers, rows.state.dirty_instances):
+        dirty[: -(-(first + len(kept)) // PAGE_ROWS)] = True
+    return first
 
 
 def _resume(shard: Shard, numbers: list[int]) -> None:
     """Rebuild the heap and the list of rows that wait for a snapshot."""
     rows, plan = shard.rows, shard.layout.plan
-    entities = (len(rows.customer_ids) + len(rows.instance_names)) * max(1, len(plan.journey_entity))
-    rows.grow_heap(entities)
+    customers, instances = rows.customers.count, rows.instances.count
+    rows.grow_heap((customers + instances) * max(1, len(plan.journey_entity)))
     rows.state.numbers[:] = numbers
     rows.state.numbers[HEAP] = rows.state.numbers[PENDING] = 0
-    customers = np.zeros(len(rows.customer_ids), np.int32)
-    engine.requeue(plan, rows.state, 0, len(customers), customers)
-    engine.requeue(plan, rows.state, 1, len(rows.instance_names), rows.instance_entity)
+    engine.requeue(plan, rows.state, 0, customers, np.zeros(customers, np.int32))
+    engine.requeue(plan, rows.state, 1, instances, rows.state.entity)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.jit import inlined, njit
+from models.jit import inlined, part
 from models.plan import ANCHOR, DEADLINE, HEAP, QUEUED, STAGE, TIMER
 
 _ROW_SHIFT = 12
@@ -17,22 +17,22 @@ _JOURNEYS_MASK = (1 << _ROW_SHIFT) - 1
 _ROWS_MASK = (1 << (_KIND_SHIFT - _ROW_SHIFT)) - 1
 
 
-@njit
+@part
 def ref_of(kind, row, journey):
     return (kind << _KIND_SHIFT) | (row << _ROW_SHIFT) | journey
 
 
-@njit
+@part
 def kind_of(ref):
     return ref >> _KIND_SHIFT
 
 
-@njit
+@part
 def row_of(ref):
     return (ref >> _ROW_SHIFT) & _ROWS_MASK
 
 
-@njit
+@part
 def journey_of(ref):
     return ref & _JOURNEYS_MASK
 
@@ -45,21 +45,21 @@ def cells_of(state, kind, row):
     return state.instances[row]
 
 
-@njit
+@part
 def _before(state, a, b):
     if state.heap_deadline[a] != state.heap_deadline[b]:
         return state.heap_deadline[a] < state.heap_deadline[b]
     return state.heap_ref[a] < state.heap_ref[b]
 
 
-@njit
+@part
 def _swap(state, a, b):
     deadline, ref = state.heap_deadline[a], state.heap_ref[a]
     state.heap_deadline[a], state.heap_ref[a] = state.heap_deadline[b], state.heap_ref[b]
     state.heap_deadline[b], state.heap_ref[b] = deadline, ref
 
 
-@njit
+@part
 def push(state, deadline, ref):
     """Add an entry; the caller has seen to it that there is room."""
     at = state.numbers[HEAP]
@@ -71,7 +71,7 @@ def push(state, deadline, ref):
         at = (at - 1) // 2
 
 
-@njit
+@part
 def pop(state):
     """Drop the first entry."""
     count = state.numbers[HEAP] - 1
@@ -90,7 +90,7 @@ def pop(state):
         at = child
 
 
-@njit
+@part
 def queue(state, ref, cells, cell):
     """Have the heap know of the journey's deadline, if it does not know of an earlier one."""
     deadline = cells[cell + DEADLINE]
@@ -99,7 +99,7 @@ def queue(state, ref, cells, cell):
         push(state, deadline, ref)
 
 
-@njit
+@part
 def set_timer(plan, state, ref, cells, journey, timer):
     """Make `timer` the next timer of the journey's stage."""
     cell = plan.journey_cell[journey]
@@ -113,7 +113,7 @@ def set_timer(plan, state, ref, cells, journey, timer):
     queue(state, ref, cells, cell)
 
 
-@njit
+@part
 def next_deadline(plan, state):
     """The earliest deadline of the shard, ms; infinity where there is none. Its entry is then first in the heap."""
     while state.numbers[HEAP] > 0:

@@ -12,16 +12,22 @@ import pyarrow.compute as pc
 from msgspec.structs import astuple
 from numpy.typing import NDArray
 
-from models.catalogue import Catalogue
+from models.catalogue import Catalogue, entities
+from models.columns import Field
 from models.decisions import Decision
 from models.expressions import Kind, Type
 from models.layout import OTHER_TEXT
 from models.metrics import OTHER_CHANNEL
 from models.outputs import BatchOutput, Snapshot
+from models.texts import NULL, Texts
+from models.transitions import NO_STAGE, NO_TIME
+from models.transpose import pack_bits, spread
 from sinks import schemas
 from sinks.schemas import TIME, LakeTable
 
 STATUS = ("applied", "duplicate", "unknown")
+VALUES = "values"  # of a snapshot, until it is written
+CAUSES = pa.array(["event", "timeout"])
 POSITIONS = 2  # of a record in a table's transaction: its own, and the one before it for what `finish` adds
 FIRST_MS, LAST_MS = -62_135_510_400_000, 253_402_214_399_999  # 0001-01-02 and 9999-12-30: shown in every time zone
 
@@ -40,13 +46,26 @@ class RowMaker:
         self.catalogue = catalogue
         self.features = schemas.features_table(catalogue)
         self.types = schemas.profile_types(catalogue)
+        self.entities = entities(catalogue)
+        shown = [self._profile_names(entity) for entity in self.entities]
+        self.values = max(map(len, shown))  # of a snapshot
+        self.narrow = schemas.narrow(self.features, VALUES, self.values)
+        number = {name: at for at, name in enumerate(self.types)}
+        self.column_of = np.full((len(shown), self.values), -1, np.int32)
+        for at, names in enumerate(shown):
+            self.column_of[at, : len(names)] = [number[name] for name in names]
+        journeys = catalogue.journeys
+        self.journeys = pa.array([journey.name for journey in journeys], pa.string())
+        self.journey_entities = pa.array([journey.entity for journey in journeys], pa.string())
+        self.stages = pa.array([stage for journey in journeys for stage in journey.stages], pa.string())
+        self.first_stage = np.cumsum([0, *(len(journey.stages) for journey in journeys)])
         self.event_names = pa.array([event.name for event in catalogue.events], pa.string())
 
     def tables(self, output: BatchOutput) -> dict[str, pa.Table]:
         """Rows by table; tables without rows are left out."""
         found = {
             "events": _events(output),
-            "transitions": _structs(schemas.TRANSITIONS, output.transitions),
+            "transitions": self._transitions(output),
             "decisions": _decisions(schemas.DECISIONS, output.decisions),
             "triggers": _decisions(schemas.TRIGGERS, [one for one in output.decisions if one.acted]),
             "features": self._features(output),
@@ -56,29 +75,41 @@ class RowMaker:
         return {name: table for name, table in found.items() if table.num_rows}
 
     def _features(self, output: BatchOutput) -> pa.Table:
-        """One part an entity: there are many snapshots of few rows, and a column costs more than its values."""
-        by_entity: dict[str, list[Snapshot]] = {}
-        for snapshot in output.snapshots:
-            by_entity.setdefault(snapshot.entity, []).append(snapshot)
-        parts = [self._snapshots(entity, snapshots, output.partition) for entity, snapshots in by_entity.items()]
-        return pa.concat_tables(parts) if parts else _body(self.features).empty_table()
+        """Snapshots with all values of a row in one column, which is cheap to sort; `whole` makes columns of them."""
+        parts = [self._snapshot(snapshot, output.partition) for snapshot in output.snapshots]
+        return pa.concat_tables(parts) if parts else _body(self.narrow).empty_table()
 
-    def _snapshots(self, entity: str, snapshots: list[Snapshot], partition: int) -> pa.Table:
-        counts = [len(snapshot.customer_ids) for snapshot in snapshots]
-        rows = sum(counts)
+    def _snapshot(self, snapshot: Snapshot, partition: int) -> pa.Table:
+        rows = len(snapshot)
+        values = np.ascontiguousarray(snapshot.values)
+        if missing := self.values - values.shape[1]:
+            values = np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
         columns: dict[str, Any] = {
-            "as_of": _times(np.repeat([snapshot.as_of for snapshot in snapshots], counts)),
-            "customer_id": [one for snapshot in snapshots for one in snapshot.customer_ids],
-            "entity": [entity] * rows,
-            "entity_id": [one for snapshot in snapshots for one in snapshot.entity_ids],
+            "as_of": _times(snapshot.as_of),
+            "customer_id": _strings(snapshot.customers),
+            "entity": pa.repeat(snapshot.entity, rows),
+            "entity_id": _strings(snapshot.entity_ids),
             "partition": np.full(rows, partition, np.int32),
-            "offset": np.repeat([snapshot.offset for snapshot in snapshots], counts),
+            "offset": snapshot.offset,
+            VALUES: pa.FixedSizeListArray.from_arrays(values.ravel(), self.values),
         }
-        blocks = [np.hstack([snapshot.features, snapshot.tags, snapshot.stages]) for snapshot in snapshots]
-        values = np.asfortranarray(np.concatenate(blocks))
-        for number, name in enumerate(self._profile_names(entity)):
-            columns[name] = _typed(values[:, number], self.types[name])
-        return _arrow(self.features, columns, rows)
+        return _arrow(self.narrow, columns, rows)
+
+    def whole(self, name: str, rows: pa.Table) -> pa.Table:
+        """The rows as the table of this name has them."""
+        if name != self.features.name:
+            return rows
+        n = rows.num_rows
+        values = rows[VALUES].combine_chunks().flatten().to_numpy().reshape(n, self.values)
+        groups = pc.index_in(rows["entity"], pa.array(self.entities)).to_numpy()
+        columns, valid = np.empty((len(self.types), n)), np.zeros((len(self.types), (n + 7) // 8), np.uint8)
+        counts = np.zeros(len(self.types), np.int64)
+        spread(values, groups, self.column_of, columns, valid, counts)
+        made = [
+            _typed(columns[at], valid[at], n - int(counts[at]), type_) for at, type_ in enumerate(self.types.values())
+        ]
+        rows = rows.drop_columns([VALUES])
+        return pa.Table.from_arrays([*rows.columns, *made], names=[*rows.column_names, *self.types])
 
     def _profile_names(self, entity: str) -> list[str]:
         """The columns of features, tags and stages, as in a snapshot."""
@@ -88,6 +119,31 @@ class RowMaker:
             *(tag.name for tag in catalogue.tags if catalogue.tag_entities[tag.name] == entity),
             *(f"{journey.name}_stage" for journey in catalogue.journeys if journey.entity == entity),
         ]
+
+    def _transitions(self, output: BatchOutput) -> pa.Table:
+        rows, columns = output.transitions, output.columns
+        event_ids = columns.texts(Field.EVENT_ID).take(rows.record)
+        by_event = Texts(event_ids.data, event_ids.start, np.where(rows.by_timeout, NULL, event_ids.size))
+        data = {
+            "customer_id": _strings(rows.customers),
+            "entity": _named(rows.journey, self.journey_entities),
+            "entity_id": _strings(rows.entity_ids),
+            "journey": _named(rows.journey, self.journeys),
+            "from_stage": self._stage(rows.journey, rows.from_stage),
+            "to_stage": self._stage(rows.journey, rows.to_stage),
+            "entered_at": _times(rows.entered_at),
+            "time_in_stage_ms": pa.array(rows.time_in_stage, pa.int64(), mask=rows.time_in_stage == NO_TIME),
+            "cause": CAUSES.take(pa.array(rows.by_timeout.astype(np.int8))),
+            "event_id": _strings(by_event),
+            "clock": _times(rows.clock),
+            "seq": rows.seq.astype(np.int32),
+            "partition": np.full(len(rows), output.partition, np.int32),
+            "offset": columns.offset[rows.record],
+        }
+        return _arrow(schemas.TRANSITIONS, data, len(rows))
+
+    def _stage(self, journey: NDArray[np.int64], stage: NDArray[np.int64]) -> pa.Array:
+        return _named(np.where(stage == NO_STAGE, -1, self.first_stage[journey] + stage), self.stages)
 
     def _metrics(self, output: BatchOutput) -> pa.Table:
         rows = output.metrics
@@ -112,18 +168,21 @@ class RowMaker:
 def _events(output: BatchOutput) -> pa.Table:
     columns = output.columns
     at = np.flatnonzero(output.status < len(STATUS))
-    events: Sequence[Any] = [event for event in columns.events if event is not None]
+
+    def text(field: Field) -> pa.Array:
+        return _strings(columns.texts(field).take(at))
+
     data = {
-        "event_id": [event.event_id for event in events],
-        "event": [event.event for event in events],
-        "customer_id": [event.customer_id for event in events],
+        "event_id": text(Field.EVENT_ID),
+        "event": text(Field.EVENT),
+        "customer_id": text(Field.CUSTOMER_ID),
         "event_time": _times(columns.event_time[at]),
-        "channel": [event.channel for event in events],
-        "session_id": [event.session_id for event in events],
-        "device_id": [event.device_id for event in events],
-        "received_at": _times(pa.array([event.received_at for event in events], pa.int64())),
-        "context": _texts([event.context for event in events]),
-        "properties": _texts([event.properties for event in events]),
+        "channel": text(Field.CHANNEL),
+        "session_id": text(Field.SESSION_ID),
+        "device_id": text(Field.DEVICE_ID),
+        "received_at": _times(pa.array(columns.received_at[at], pa.int64(), mask=~columns.has_received_at[at])),
+        "context": text(Field.CONTEXT),
+        "properties": text(Field.PROPERTIES),
         "status": pa.array(STATUS).take(pa.array(output.status[at], pa.int8())),
         "late": output.late[at],
         "record_time": _times(columns.timestamp[at]),
@@ -134,14 +193,12 @@ def _events(output: BatchOutput) -> pa.Table:
     return _arrow(schemas.EVENTS, data, len(at))
 
 
-def _texts(raws: list[Any]) -> pa.Array:
-    """JSON texts; an empty one is NULL."""
-    return pa.array([bytes(raw) or None for raw in raws], pa.binary()).cast(pa.string())
-
-
-def _structs(table: LakeTable, structs: Sequence[Any]) -> pa.Table:
-    """Columns of structs whose fields are named as the table's columns."""
-    return _arrow(table, _timed(table, _fields(structs)), len(structs))
+def _strings(texts: Texts) -> pa.Array:
+    """Texts as a column; the bytes are copied once, nothing becomes a Python object."""
+    data, offsets = texts.packed()
+    null = texts.size == NULL
+    valid = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
+    return pa.StringArray.from_buffers(texts.count, pa.py_buffer(offsets), pa.py_buffer(data), valid)
 
 
 def _decisions(table: LakeTable, decisions: Sequence[Decision]) -> pa.Table:
@@ -182,12 +239,18 @@ def _times(milliseconds: Any) -> pa.Array:
     return known.cast(pa.timestamp("ms", tz="UTC")).cast(TIME)
 
 
-def _typed(values: NDArray[np.float64], type_: Type) -> pa.Array:
+def _typed(values: NDArray[np.float64], valid: NDArray[np.uint8], nulls: int, type_: Type) -> pa.Array:
+    """A column of values, of which so many are NULL."""
+    bitmap = pa.py_buffer(valid) if nulls else None
     if type_.kind is Kind.STRING:
-        numbers = np.where(np.isnan(values), -1, np.where(values < 0, len(type_.values), values)).astype(np.int64)
+        known = np.unpackbits(valid, count=len(values), bitorder="little") == 1
+        numbers = np.where(known, np.where(values < 0, len(type_.values), values), -1).astype(np.int64)
         return _named(numbers, pa.array([*type_.values, OTHER_TEXT], pa.string()))
-    array = pa.array(values, pa.float64(), from_pandas=True)
-    return array.cast(pa.bool_()) if type_.kind is Kind.BOOLEAN else array
+    if type_.kind is Kind.BOOLEAN:
+        bits = np.zeros_like(valid)
+        pack_bits(values, bits)
+        return pa.Array.from_buffers(pa.bool_(), len(values), [bitmap, pa.py_buffer(bits)], nulls)
+    return pa.Array.from_buffers(pa.float64(), len(values), [bitmap, pa.py_buffer(values)], nulls)
 
 
 def _named(numbers: NDArray[np.int64], names: pa.Array) -> pa.Array:

@@ -115,6 +115,14 @@ def features_table(catalogue: Catalogue) -> LakeTable:
     return _table("features", "as_of", ("entity", "customer_id", "as_of"), **head, **columns)
 
 
+def narrow(features: LakeTable, name: str, values: int) -> LakeTable:
+    """The table of snapshots with `values` numbers of a row in the column `name`."""
+    head = [field for field in features.schema if field.name in ("as_of", *_ENTITY, "partition", "offset")]
+    column = pa.field(name, pa.list_(pa.float64(), values))
+    day = features.schema.field(DAY)
+    return LakeTable(features.name, pa.schema([*head, column, day]), features.time, features.sort)
+
+
 def profile_types(catalogue: Catalogue) -> dict[str, Type]:
     """The type of each feature, tag and `<journey>_stage`, of all entities."""
     stages = {f"{journey.name}_stage": Type(Kind.STRING, journey.stages) for journey in catalogue.journeys}

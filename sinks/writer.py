@@ -27,6 +27,7 @@ from sinks.schemas import DAY, LakeTable, tables
 
 DAY_MS = 86_400_000
 ABOUT = "zhice.json"  # beside the tables: what a reader must know of the catalogue
+FILES_A_DAY: Final = 8  # on average, beyond which merging them is worth the work
 ATTEMPTS: Final = 20  # of a commit that other writers overtake
 
 _PLAIN: Final = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")  # texts that hardly repeat
@@ -39,6 +40,17 @@ PARQUET: Final = WriterProperties(
         **dict.fromkeys(("event_id", "session_id", "device_id", "context", "properties", "id", "evidence"), _PLAIN),
         **dict.fromkeys(("event_time", "received_at", "record_time", "offset"), _DELTA),
     },
+)
+
+# Of a hundred columns of small numbers, writing costs more than space: no dictionaries, and statistics only where
+# rows are sorted.
+SNAPSHOTS: Final = WriterProperties(
+    compression="SNAPPY",
+    default_column_properties=_PLAIN,
+    column_properties=dict.fromkeys(
+        ("as_of", "customer_id", "entity", "entity_id", "partition", "offset"),
+        ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK"),
+    ),
 )
 
 
@@ -54,8 +66,9 @@ class Part(NamedTuple):
     rows: pa.Table
 
     def after(self, position: int) -> pa.Table:
-        """The rows above a position."""
-        if position < 0:
+        """The rows above a position; most often that is all of them, and a filter would copy them."""
+        first = pc.min(self.rows["offset"]).as_py()
+        if first is None or first * POSITIONS - self.finishing > position:
             return self.rows
         positions = pc.subtract(pc.multiply(self.rows["offset"], POSITIONS), self.finishing)
         return self.rows.filter(pc.greater(positions, position))
@@ -142,11 +155,12 @@ class Lake:
         table, delta = self._tables[name]
         for attempt in range(1, ATTEMPTS + 1):
             moved = {source: at for source, at in positions.items() if at > self.position(name, source)}
-            rows = pa.concat_tables([part.after(self.position(name, part.source)) for part in parts])
+            found = pa.concat_tables([part.after(self.position(name, part.source)) for part in parts])
+            rows = found.combine_chunks()  # a take from many chunks costs three times as much
             if not rows.num_rows:
                 return
             try:
-                self._write(delta, self._sorted(table, rows), moved)
+                self._write(table, delta, self._make.whole(name, self._sorted(table, rows)), moved)
             except CommitFailedError:
                 if attempt == ATTEMPTS:
                     raise
@@ -160,7 +174,7 @@ class Lake:
         """Read the positions of a table anew when they are asked for."""
         self._committed = {key: at for key, at in self._committed.items() if key[0] != name}
 
-    def _write(self, delta: DeltaTable, rows: pa.Table, moved: dict[str, int]) -> None:
+    def _write(self, table: LakeTable, delta: DeltaTable, rows: pa.Table, moved: dict[str, int]) -> None:
         transactions = [Transaction(source, at) for source, at in moved.items()]
         write_deltalake(
             delta,
@@ -168,7 +182,7 @@ class Lake:
             mode="append",
             schema_mode="merge",
             commit_properties=CommitProperties(app_transactions=transactions),
-            writer_properties=PARQUET,
+            writer_properties=SNAPSHOTS if table.name == "features" else PARQUET,
         )
 
     def _sorted(self, table: LakeTable, rows: pa.Table) -> pa.Table:
@@ -178,13 +192,14 @@ class Lake:
         order = np.lexsort([*keys, day])
         return rows.append_column(DAY, pa.array(day, pa.int32()).cast(pa.date32())).take(order)
 
-    def compact(self) -> None:
-        """Merge small files, which many commits leave in each day. Raises LakeError."""
+    def compact(self, files_a_day: int = FILES_A_DAY) -> None:
+        """Merge small files, where a table has more than so many a day. Raises LakeError."""
         try:
-            for _, delta in self._tables.values():
+            for name, (_, delta) in self._tables.items():
                 delta.update_incremental()
-                if len(delta.file_uris()) > 1:
-                    delta.optimize.compact(writer_properties=PARQUET)
+                files = delta.file_uris()
+                if len(files) > files_a_day * len({os.path.dirname(file) for file in files}):
+                    delta.optimize.compact(writer_properties=SNAPSHOTS if name == "features" else PARQUET)
         except (OSError, DeltaError) as error:
             raise LakeError(f"the lake at {self.path} cannot be compacted: {error}") from error
 

@@ -19,6 +19,8 @@ from models.layout import Layout
 from sinks.writer import Lake
 from streams.batches import BatchApp, BatchScheduler
 from streams.collector import set_collector
+from streams.owners import client_id
+from streams.security import faust_credentials
 from streams.settings import Settings
 from streams.troubles import pauses
 from streams.watchdog import watch
@@ -28,10 +30,15 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_POLL_S = 0.25
 FAUST_FOLDER = Path(tempfile.gettempdir()) / "zhice-faust"  # Faust makes it and keeps nothing there
+FETCH_BYTES = 2 * 1024 * 1024  # of one partition in one response; far larger ones cost more a byte to copy
 MAX_POLL_INTERVAL_S = 86_400.0  # a worker that waits for its lake stays in the group
-STOP_S = 5.0  # for Faust to leave the group
+STOP_S = 3.0  # for Faust to leave the group
 LONG_S = 60.0  # an attempt that has lasted so long is no failure of the one before
+GROUP = "the group"
 QUEUED_BATCHES = 8  # record batches that may wait between fetch and agent
+
+
+Failed = asyncio.Future[None]  # of a worker: the error that ends an attempt
 
 
 def create_app(settings: Settings) -> BatchApp:
@@ -39,6 +46,8 @@ def create_app(settings: Settings) -> BatchApp:
     return BatchApp(
         settings.app,
         broker=[f"kafka://{address}" for address in settings.broker.split(",")],
+        broker_client_id=client_id(settings),
+        broker_credentials=faust_credentials(settings),
         store="memory://",
         datadir=FAUST_FOLDER,
         topic_partitions=settings.partitions,
@@ -47,6 +56,7 @@ def create_app(settings: Settings) -> BatchApp:
         web_enabled=False,
         ConsumerScheduler=BatchScheduler,
         broker_max_poll_records=settings.fetch_records,
+        consumer_max_fetch_size=FETCH_BYTES,
         broker_session_timeout=settings.session_timeout_s,
         broker_rebalance_timeout=settings.rebalance_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 10,
@@ -61,43 +71,53 @@ def create_app(settings: Settings) -> BatchApp:
 
 def wire(app: BatchApp, worker: Worker) -> None:
     """Let the app's agents, timers and signals drive the worker."""
-    settings = worker.settings
+    settings, failed = worker.settings, worker.failed
     events = app.topic(settings.topic("events"), key_serializer="raw", value_serializer="raw")
-    app.on_assigned = worker.ownership.assign
+
+    async def on_assigned(partitions: set[int]) -> None:
+        worker.telemetry.partitions = set(partitions)
+        await worker.ownership.assign(partitions)
+
+    app.on_assigned = on_assigned
+    worker.telemetry.highwater = lambda number: app.consumer.highwater(TopicPartition(events.get_topic_name(), number))
 
     @app.agent(events, concurrency=1)
     async def batches(stream: faust.StreamT[Any]) -> None:
         async for batch in stream.noack():
-            await guard(worker, worker.take, batch)
+            await guard(failed, worker.take, batch)
 
     @app.timer(CHECKPOINT_POLL_S)
     async def checkpoints() -> None:
         if worker.checkpoint_due():
-            await guard(worker, worker.checkpoint)
+            await guard(failed, worker.checkpoint)
 
     if settings.tick_ms:
 
         @app.timer(settings.tick_ms / 1000)
         async def ticks() -> None:
-            await guard(worker, worker.tick)
+            await guard(failed, worker.tick)
 
     @app.on_partitions_revoked.connect
     async def on_revoked(sender: Any, revoked: set[TopicPartition], **_: Any) -> None:
         if revoked:
-            await guard(worker, worker.revoked)
+            await attempted(failed, worker.revoked)
 
 
-async def guard(worker: Worker, step: Callable[..., Awaitable[None]], *arguments: Any) -> None:
-    """Run a step; an error stops the worker with nothing acked, since Faust would ack the batch and go on."""
-    if worker.failed.done():
+async def guard(failed: Failed, step: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+    """Run a step of an agent or a timer; after an error it does not return, since Faust would go on."""
+    if failed.done() or not await attempted(failed, step, *arguments):
         await asyncio.Event().wait()
+
+
+async def attempted(failed: Failed, step: Callable[..., Awaitable[None]], *arguments: Any) -> bool:
+    """Run a step; an error stops the worker, with nothing of it durable."""
     try:
         await step(*arguments)
-    except asyncio.CancelledError:
-        raise
     except Exception as error:
-        worker.fail(error)
-        await asyncio.Event().wait()
+        if not failed.done():
+            failed.set_exception(error)
+        return False
+    return True
 
 
 async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[Worker], Awaitable[bool]]) -> Worker:
@@ -118,7 +138,7 @@ async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[W
                 return worker
             except (AgainError, KafkaError) as error:
                 log.warning("the worker begins again from its last checkpoint", exc_info=error)
-                worker.troubles.begin("the group", f"the worker begins again: {_words(error)}")
+                worker.troubles.begin(GROUP, f"the worker begins again: {_words(error)}")
             if time.monotonic() - started > LONG_S:
                 waits = pauses()
             await asyncio.wait({finishing}, timeout=next(waits))
@@ -135,11 +155,14 @@ async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[W
 async def attempt(worker: Worker, finishing: asyncio.Future[bool]) -> None:
     """From joining the group to leaving it. Raises KafkaError or AgainError for what another attempt may mend."""
     app = create_app(worker.settings)
-    wire(app, worker)
     tasks: list[asyncio.Task[None]] = []
     try:
         await worker.begin(lambda: app.consumer)
+        worker.troubles.end(GROUP)
+        wire(app, worker)
         tasks = [asyncio.create_task(one) for one in (app.start(), _until_crashed(app), watch(worker))]
+        if worker.settings.standbys:
+            tasks.append(asyncio.create_task(worker.standby.follow(lambda: worker.ownership.held)))
         await _first(finishing, worker.failed, *tasks)
         await (worker.finish(end=True) if finishing.result() else worker.stop())
     finally:
@@ -151,7 +174,7 @@ async def attempt(worker: Worker, finishing: asyncio.Future[bool]) -> None:
             await asyncio.wait_for(app.stop(), STOP_S)
 
 
-async def _first(finishing: asyncio.Future[bool], failed: asyncio.Future[None], *tasks: asyncio.Task[None]) -> None:
+async def _first(finishing: asyncio.Future[bool], failed: Failed, *tasks: asyncio.Task[None]) -> None:
     """Wait until the worker is to finish; raises what happens before that."""
     waiting: set[asyncio.Future[Any]] = {finishing, failed, *tasks}
     while not finishing.done():

@@ -1,24 +1,30 @@
-"""Backtest: the same records through the same shards, without a broker; a process a core, each with its partitions."""
+"""Backtest: the same records through the same shards, without a broker.
+
+One thread reads and routes, some fold, each with its own partitions, and one commits the lake: kernels, Arrow and Delta
+run without the interpreter's lock.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.decoding import Decoder
-from models.events import Record
 from models.layout import Layout
+from models.records import Records
 from models.shard import Shard
 from sinks.writer import Lake
 from streams.catalogues import read_catalogue
 from streams.collector import set_collector
+from streams.lanes import Lane
 from streams.record_files import read_records
-from streams.routing import CHUNK_RECORDS, Router
+from streams.routing import Router
 
-COMMIT_RECORDS = 1_000_000  # that one process keeps in memory before the lake takes them
+CHUNK_RECORDS = 32_768  # of one partition that are folded at once, at most
+QUEUED = 4  # chunks that may wait for a thread
+COMMIT_RECORDS = 1_000_000  # read between two commits of the lake: twice as many may be in memory
 
 
 @dataclass(frozen=True)
@@ -32,78 +38,58 @@ class Backtest:
     partitions: int
 
 
-def run(backtest: Backtest, processes: int, progress: Callable[[int], None]) -> int:
-    """Run it; calls progress(records) as it goes. Returns the number of records."""
-    context = multiprocessing.get_context("spawn")
-    counts = context.SimpleQueue()
-    parts = [
-        context.Process(target=_run_part, args=(backtest, part, processes, counts), daemon=True)
-        for part in range(processes)
-    ]
-    for part in parts:
-        part.start()
-    total = _collect(parts, counts, progress)
-    Lake(backtest.lake, read_catalogue(backtest.catalogue)).compact()
-    return total
+def run(backtest: Backtest, threads: int, progress: Callable[[int], None]) -> int:
+    """Run it with so many folding threads; they call progress(records) as they go. Returns the number of records.
 
-
-class BacktestError(RuntimeError):
-    """A part of the backtest failed; its traceback has been printed."""
-
-
-def _collect(parts: list[multiprocessing.Process], counts: object, progress: Callable[[int], None]) -> int:
-    total, running = 0, len(parts)
-    while running:
-        count = counts.get()
-        if count is None:
-            running -= 1
-            continue
-        if isinstance(count, str):
-            for part in parts:
-                part.terminate()
-            raise BacktestError(count)
-        total += count
-        progress(count)
-    for part in parts:
-        part.join()
-    return total
-
-
-def _run_part(backtest: Backtest, part: int, processes: int, counts: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    Raises what reading, folding or committing failed with; the lake then has what was committed before.
+    """
     set_collector()
-    try:
-        catalogue = read_catalogue(backtest.catalogue)
-        layout, lake = Layout.compile(catalogue), Lake(backtest.lake, catalogue)
-        _fold(backtest, part, processes, layout, lake, counts.put)
-        counts.put(None)
-    except BaseException as error:
-        counts.put(f"{type(error).__name__}: {error}")
-        raise
-
-
-def _fold(
-    backtest: Backtest, part: int, processes: int, layout: Layout, lake: Lake, progress: Callable[[int], None]
-) -> None:
-    decoder = Decoder(layout.event_layout)
-    numbers = range(part, backtest.partitions, processes)
-    shards = {number: Shard(layout, backtest.topic, number) for number in numbers}
-    waiting = 0
-    for number, records in _records(backtest, numbers):
-        lake.add(shards[number].process(decoder.columns(backtest.topic, number, records)))
-        progress(len(records))
-        waiting += len(records)
-        if waiting > COMMIT_RECORDS:
-            lake.commit()
-            waiting = 0
-    for shard in shards.values():
-        lake.add(shard.finish())
+    catalogue = read_catalogue(backtest.catalogue)
+    layout, lake = Layout.compile(catalogue), Lake(backtest.lake, catalogue)
+    with ExitStack() as stack:
+        lanes = [stack.enter_context(Lane(QUEUED)) for _ in range(threads)]
+        commits = stack.enter_context(Lane(1))
+        folds = [Fold(layout, backtest.topic, lake, progress) for _ in lanes]
+        total = committed = 0
+        for number, records in _chunks(backtest):
+            lanes[number % threads].put(folds[number % threads].take, number, records)
+            total += records.count
+            if total - committed >= COMMIT_RECORDS:
+                commits.put(lake.commit)
+                committed = total
+        for lane, fold in zip(lanes, folds, strict=True):
+            lane.put(fold.finish)
+        for lane in (*lanes, commits):
+            lane.settle()
     lake.commit()
+    lake.compact()
+    return total
 
 
-def _records(backtest: Backtest, numbers: range) -> Iterator[tuple[int, list[Record]]]:
+def _chunks(backtest: Backtest) -> Iterator[tuple[int, Records]]:
     for logs in Router(backtest.partitions).logs(read_records(Path(backtest.records))):
-        for number in numbers:
-            log = logs[number]
-            for first in range(0, len(log), CHUNK_RECORDS):
-                yield number, log[first : first + CHUNK_RECORDS]
+        for number, log in enumerate(logs):
+            for first in range(0, log.count, CHUNK_RECORDS):
+                yield number, log.take(slice(first, first + CHUNK_RECORDS))
+
+
+class Fold:
+    """The shards of one thread."""
+
+    def __init__(self, layout: Layout, topic: str, lake: Lake, progress: Callable[[int], None]) -> None:
+        self.layout, self.topic, self.lake, self.progress = layout, topic, lake, progress
+        self.decoder = Decoder(layout.event_layout)
+        self.shards: dict[int, Shard] = {}
+
+    def take(self, number: int, records: Records) -> None:
+        """Apply the next records of a partition."""
+        if number not in self.shards:
+            self.shards[number] = Shard(self.layout, self.topic, number)
+        shard = self.shards[number]
+        self.lake.add(shard.process(self.decoder.columns(self.topic, number, records)))
+        self.progress(records.count)
+
+    def finish(self) -> None:
+        """Take the last snapshots, at the end of the log."""
+        for shard in self.shards.values():
+            self.lake.add(shard.finish())

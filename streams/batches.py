@@ -16,6 +16,9 @@ from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
+from models.records import Records
+from streams.fetching import RecordsThread
+
 
 class RecordBatch:
     """What one fetch returned for one partition, in the shape of the single record that Faust expects.
@@ -28,9 +31,9 @@ class RecordBatch:
     key = checksum = None
     headers = ()
 
-    def __init__(self, tp: TopicPartition, records: list[Any]) -> None:
+    def __init__(self, tp: TopicPartition, records: Records) -> None:
         self.topic, self.partition, self.records = tp.topic, tp.partition, records
-        self.offset, self.timestamp = records[-1].offset, records[-1].timestamp
+        self.offset, self.timestamp = int(records.offset[-1]), int(records.timestamp[-1])
         self.start = -1
 
     @property
@@ -41,10 +44,10 @@ class RecordBatch:
 class BatchScheduler(DefaultSchedulingStrategy):
     """Every topic of this app is consumed in record batches."""
 
-    def iterate(self, records: Mapping[TopicPartition, list[Any]]) -> Iterator[tuple[TopicPartition, Any]]:
-        for tp, batch in records.items():
-            if batch:
-                yield tp, RecordBatch(tp, batch)
+    def iterate(self, records: Mapping[TopicPartition, list[Records]]) -> Iterator[tuple[TopicPartition, Any]]:
+        for tp, parts in records.items():
+            for part in parts:
+                yield tp, RecordBatch(tp, part)
 
 
 class BatchConsumer(KafkaConsumer):
@@ -56,6 +59,10 @@ class BatchConsumer(KafkaConsumer):
         super().__init__(*arguments, **options)
         self._held: set[TP] = set()
         self._next: dict[TP, int] = {}  # offset from which the next batch of a partition is read
+
+    def _new_consumer_thread(self) -> RecordsThread:
+        """One that fetches columns."""
+        return RecordsThread(self, loop=self.loop, beacon=self.beacon)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Called in each rebalance, before anything of the new assignment is fetched."""

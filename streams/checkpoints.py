@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from sinks.writer import Lake, LakeError
 from streams import steps
 from streams.outputs import OUTPUT_KINDS, Item, Outputs, Sent
-from streams.state_log import Ends, Records, StateLog
+from streams.state_log import Ends, Records, StateLog, Stray
 from streams.steps import Step
+from streams.telemetry import Telemetry
 from streams.troubles import Troubles, pauses
 
 LONG_COMMIT_S = 30.0  # of the lake, with its memory held meanwhile
@@ -31,7 +32,7 @@ LONG_COMMIT_S = 30.0  # of the lake, with its memory held meanwhile
 
 @dataclass(frozen=True)
 class Cut:
-    """`records`: of `Shard.dump`; `profiles`: of the customers that changed."""
+    """`records`: of `Shard.dump`; `profiles`: of the customers that changed; `strays`: events to send on."""
 
     partition: int
     log: StateLog
@@ -39,13 +40,14 @@ class Cut:
     next_offset: int
     records: Records
     profiles: list[Item]
+    strays: list[Stray]
 
 
 class Checkpoints:
     """Writes them."""
 
-    def __init__(self, outputs: Outputs, lake: Lake, troubles: Troubles) -> None:
-        self.outputs, self.lake, self.troubles = outputs, lake, troubles
+    def __init__(self, outputs: Outputs, lake: Lake, troubles: Troubles, telemetry: Telemetry) -> None:
+        self.outputs, self.lake, self.troubles, self.telemetry = outputs, lake, troubles, telemetry
         self._committing = threading.Lock()  # a commit that nobody waits for any more may still run
 
     async def write(self, cuts: list[Cut], sent: list[Sent]) -> float:
@@ -64,7 +66,7 @@ class Checkpoints:
         return committing_s + time.monotonic() - started
 
     async def _write_state(self, cut: Cut) -> None:
-        await cut.log.write(cut.clock, cut.records, cut.next_offset, self._ends(cut.partition))
+        await cut.log.write(cut.clock, cut.records, cut.strays, cut.next_offset, self._ends(cut.partition))
         steps.reached(Step.COMMITTED)
 
     async def _commit_lake(self) -> float:
@@ -82,9 +84,14 @@ class Checkpoints:
         raise AssertionError("unreachable: there is always another pause")
 
     def _commit(self) -> float:
-        with self._committing:
+        with self._committing, self.telemetry.lake_commit():
             started = time.monotonic()
-            self.lake.commit()
+            try:
+                self.lake.commit()
+            except Exception:
+                raise
+            except BaseException as error:  # a panic of the Rust library is no Exception, and nobody would hear of it
+                raise RuntimeError(f"the writer of the lake broke down: {error}") from error
             return time.monotonic() - started
 
     async def _publish_profiles(self, cuts: list[Cut]) -> None:

@@ -56,7 +56,7 @@ def main() -> None:
 
 def worker_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """An option and an environment variable for each setting of the worker."""
-    for name, default, help_ in reversed(worker_settings.fields()):
+    for name, default, help_, choices in reversed(worker_settings.fields()):
         flag = f"--{name.replace('_', '-')}"
         declaration = f"{flag}/--no-{name.replace('_', '-')}" if isinstance(default, bool) else flag
         function = click.option(
@@ -66,7 +66,7 @@ def worker_options(function: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             show_envvar=True,
             envvar=worker_settings.ENV_PREFIX + name.upper(),
-            type=type(default),
+            type=click.Choice(choices) if choices else type(default),
             help=help_,
         )(function)
     return function
@@ -189,12 +189,10 @@ def replay(file: Path, sql: str | None, embedded: bool, work: bool, **options: A
 @click.option("--sql", default=None, help="Maps any file that DuckDB reads: SELECT … FROM source ORDER BY event_time.")
 @click.option("--partitions", default=4, show_default=True, help="As many as the topic that it stands for has.")
 @click.option("--topic", default="zhice.events", show_default=True, help="The topic that it stands for.")
-@click.option("--processes", default=0, help="Processes; 0: one a core.")
+@click.option("--threads", default=0, help="Threads that fold; 0: one a core.")
 @CATALOGUE
 @LAKE
-def backtest(
-    file: Path, sql: str | None, partitions: int, topic: str, processes: int, catalogue: str, lake: str
-) -> None:
+def backtest(file: Path, sql: str | None, partitions: int, topic: str, threads: int, catalogue: str, lake: str) -> None:
     """The events of FILE through the same engine, without a broker, into the same lake.
 
     Example: zhice backtest bank.jsonl --lake .zhice/backtest
@@ -202,7 +200,7 @@ def backtest(
     from streams.backtest import Backtest
     from streams.runs import run_backtest
 
-    run_backtest(file, sql, Backtest("", catalogue, lake, topic, partitions), processes)
+    run_backtest(file, sql, Backtest("", catalogue, lake, topic, partitions), threads)
 
 
 @main.command()

@@ -6,16 +6,12 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from streams.security import client_options
 from streams.settings import Settings
 
 MAX_BATCH_BYTES = 1_000_000
 MAX_REQUEST_BYTES = 8 << 20
 MAX_FETCH_BYTES = 16 << 20
-
-
-def client_options(settings: Settings) -> dict[str, Any]:
-    """How to reach the broker."""
-    return {"bootstrap_servers": settings.broker}
 
 
 def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:

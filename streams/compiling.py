@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 from models.decoding import Decoder
-from models.events import Record
 from models.layout import Layout
+from models.records import Records
 from models.shard import Shard
 from streams.catalogues import read_catalogue
-from streams.simulate import SimulationSettings, records
+from streams.fetching import Batches, records_of
+from streams.record_files import read_records
+from streams.routing import Router
+from streams.sending import batches_of
+from streams.simulate import SimulationSettings, write_file
 
 TOPIC = "compile"
 
@@ -16,11 +23,16 @@ def compile_kernels() -> int:
     """Put a small simulated log through every kernel; returns how many records it had."""
     layout = Layout.compile(read_catalogue())
     shard, decoder = Shard(layout, TOPIC, 0), Decoder(layout.event_layout)
-    for timestamps, keys, values in records(SimulationSettings(customers=20, days=2, events=200)):
-        log = [
-            Record(shard.next_offset + n, *one)
-            for n, one in enumerate(zip(timestamps.tolist(), keys, values, strict=True))
-        ]
-        shard.process(decoder.columns(TOPIC, 0, log))
+    with tempfile.TemporaryDirectory(prefix="zhice-") as folder:
+        file = Path(folder) / "bank.jsonl"
+        write_file(SimulationSettings(customers=20, days=2, events=200), file)
+        for (log,) in Router(1).logs(read_records(file)):
+            shard.process(decoder.columns(TOPIC, 0, _over_the_wire(log)))
     shard.finish()
     return Shard.restore(layout, TOPIC, 0, shard.dump()).next_offset
+
+
+def _over_the_wire(log: Records) -> Records:
+    """The records as a consumer would fetch them, written and read again."""
+    (batch,) = batches_of(log)
+    return records_of([Batches(bytes(batch._build()), 0).next_batch()])._replace(offset=log.offset)

@@ -6,26 +6,25 @@ import duckdb
 
 from models.catalogue import CatalogueErrors
 from models.pages import PageError
-from models.shard_state import StateError
 from sinks.lake import NoLakeError
 from sinks.writer import LakeError
-from streams.backtest import BacktestError
 from streams.broker import BrokerError
 from streams.catalogues import NoCatalogueError
 from streams.demo import DemoError
 from streams.record_files import RecordFileError
 from streams.recovery import RestoreError
 from streams.replay import ReplayError
+from streams.security import SecurityError
 from streams.settings import SettingsError
 from streams.show import NoCustomerError
 from streams.sources import SourceError
 from streams.state_log import FencedError
 from streams.topics import TopicError
 from streams.watchdog import StuckError
+from streams.web import WebError
 from streams.worker import UnsavedError
 
 USER_ERRORS = (
-    BacktestError,
     BrokerError,
     CatalogueErrors,
     DemoError,
@@ -38,11 +37,12 @@ USER_ERRORS = (
     RecordFileError,
     ReplayError,
     RestoreError,
+    SecurityError,
     SettingsError,
     SourceError,
-    StateError,
     StuckError,
     TopicError,
     UnsavedError,
+    WebError,
     duckdb.Error,
 )

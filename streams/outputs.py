@@ -8,21 +8,24 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 import xxhash
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
-from models.decisions import Transition
-from models.events import TICK_HEADER
+from models import transition_records
+from models.catalogue import Catalogue
 from models.gates import trigger_of
 from models.outputs import BatchOutput
+from models.records import TICK_HEADER, Records
 from streams import clients
+from streams.sending import batches_of
 from streams.settings import Settings
 from streams.troubles import Troubles
 
-CLOSE_S = 5.0
+CLOSE_S = 2.0
 OUTPUT_KINDS = ("transitions", "decisions", "triggers", "bad-rows")
 
 Item = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, value, headers
@@ -45,8 +48,9 @@ class Outputs:
     and partition, from which offset on nothing was acknowledged by `settle`.
     """
 
-    def __init__(self, settings: Settings, troubles: Troubles) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, troubles: Troubles) -> None:
         self.settings, self.troubles = settings, troubles
+        self._pieces = transition_records.pieces_of(catalogue)
         self.ends: dict[tuple[str, int], int] = {}
         self.repeats = 0  # outputs that a replay made again and that were not sent again
         self._sent: list[Sent] = []
@@ -66,7 +70,8 @@ class Outputs:
         partition, clock = output.partition, output.clock
         topic = self.settings.topic
         triggers = [trigger_of(decision) for decision in output.decisions if decision.acted]
-        await self.send(topic("transitions"), partition, clock, map(_transition, output.transitions))
+        moves = transition_records.records_of(output.transitions, output.columns, self._pieces, clock)
+        await self.send_records(topic("transitions"), partition, moves)
         await self.send(
             topic("decisions"), partition, clock, ((d.customer_id.encode(), _encode(d), []) for d in output.decisions)
         )
@@ -82,9 +87,18 @@ class Outputs:
     async def send(self, topic: str, partition: int, timestamp: int, items: Iterable[Item]) -> None:
         """Send records in as few batches as fit, but for those that were sent before; timestamp: ms."""
         if before := self._before.get((topic, partition)):
-            items = [item for item in items if not self._is_repeat(before, item)]
+            items = [item for item in items if not self._is_repeat(before, *item[:2])]
         with self.troubles.named("the broker", "the broker does not take what the worker sends"):
             self._sent += await send_items(self.producer, topic, partition, timestamp, items)
+
+    async def send_records(self, topic: str, partition: int, records: Records) -> None:
+        """The same for columns."""
+        if before := self._before.get((topic, partition)):
+            items = zip(records.keys.to_list(), records.values.to_list(), strict=True)
+            records = records.take(np.flatnonzero([not self._is_repeat(before, *item) for item in items]))
+        with self.troubles.named("the broker", "the broker does not take what the worker sends"):
+            for batch in batches_of(records):
+                self._sent.append(await _send_batch(self.producer, batch, topic, partition))
 
     async def send_tick(self, partition: int, timestamp: int) -> None:
         """Send the time, ms, to a partition of the events topic."""
@@ -108,8 +122,8 @@ class Outputs:
         self.ends[topic, partition] = end
         self._before[topic, partition] = set(sent)
 
-    def _is_repeat(self, before: set[bytes], item: Item) -> bool:
-        found = digest(item[0], item[1])
+    def _is_repeat(self, before: set[bytes], key: bytes | None, value: bytes | None) -> bool:
+        found = digest(key, value)
         if found not in before:
             return False
         before.remove(found)
@@ -171,10 +185,6 @@ def rfc3339(time_ms: int) -> str:
     """
     instant = datetime.fromtimestamp(time_ms / 1000, UTC)
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _transition(transition: Transition) -> Item:
-    return transition.customer_id.encode(), _encode(transition), []
 
 
 def cloud_event(id_: str, rule: str, time_ms: int) -> list[tuple[str, bytes]]:

@@ -43,6 +43,11 @@ class Ownership:
         """Whether there is an assignment, and every partition of it is restored."""
         return bool(self.assigned) and set(self.owned) == self.assigned
 
+    @property
+    def held(self) -> set[int]:
+        """What is assigned, and what may come back in a rebalance."""
+        return self.assigned | set(self._kept)
+
     async def assign(self, partitions: set[int]) -> None:
         """Begin to prepare the partitions of a new assignment; returns before they are ready."""
         await self.stop_preparing()

@@ -8,17 +8,25 @@ customer_id, its timestamp `received_at`, or else `event_time`); any other recor
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-SimBatch = tuple[NDArray[np.int64], list[bytes], list[bytes]]  # timestamps (ms), keys, values
-BATCH_RECORDS = 50_000
+from models.events import Int64
+from models.line_kernel import read_lines
+from models.records import Records
+from models.texts import NULL, Bytes, Ints, Texts
+
+BATCH_RECORDS = 100_000  # of a Parquet file
+BLOCK_BYTES = 32 * 1024 * 1024  # of a file of lines: about as many records
+NEWLINE = 10
+_SPACE = np.array([bytes([byte]).isspace() for byte in range(256)])
+COLUMNS = {"timestamp": pa.int64(), "key": pa.large_binary(), "value": pa.large_binary()}
 
 
 class RecordFileError(ValueError):
@@ -26,23 +34,26 @@ class RecordFileError(ValueError):
 
 
 class Wrapped(msgspec.Struct):
-    timestamp: int
+    timestamp: Int64
     key: bytes | None
     value: bytes | None
 
 
 class _Line(msgspec.Struct):
     customer_id: str | None = None
-    event_time: int | None = None
-    received_at: int | None = None
+    event_time: Int64 | None = None
+    received_at: Int64 | None = None
     record: Wrapped | None = msgspec.field(name="$record", default=None)
 
 
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def read_records(path: Path) -> Iterator[SimBatch]:
-    """The records of a file, in batches. Raises RecordFileError."""
+def read_records(path: Path) -> Iterator[Records]:
+    """The records of a file, in batches; they are in no log yet: each offset is 0, none is a tick.
+
+    Raises RecordFileError.
+    """
     if path.suffix == ".parquet":
         yield from _read_parquet(path)
     elif path.suffix in (".jsonl", ".ndjson"):
@@ -51,26 +62,102 @@ def read_records(path: Path) -> Iterator[SimBatch]:
         raise RecordFileError(f"{path}: a file of records ends in .jsonl, .ndjson or .parquet; for others give --sql")
 
 
-def _read_parquet(path: Path) -> Iterator[SimBatch]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(BATCH_RECORDS, columns=["timestamp", "key", "value"]):
-            timestamps, keys, values = batch.columns
-            yield timestamps.to_numpy(), keys.to_pylist(), values.to_pylist()
+def _unplaced(timestamp: Ints, keys: Texts, values: Texts) -> Records:
+    """Records without a log; keys and values lie in one buffer. Arrow's own arrays may be read only: kernels would be
+    compiled once more for them.
+    """
+    count = len(timestamp)
+    nowhere, no_tick = np.zeros(count, np.int64), np.zeros(count, np.bool_)
+    return Records(values.data, nowhere, timestamp, keys.start, keys.size, values.start, values.size, no_tick)
 
 
-def _read_lines(path: Path) -> Iterator[SimBatch]:
-    number = 0
-    with path.open("rb") as file:
-        while lines := [line.rstrip() for line in islice(file, BATCH_RECORDS)]:
-            records: list[tuple[int, Any, Any]] = []
-            try:
-                records.extend(map(_record, lines))
-            except (ValueError, UnicodeDecodeError) as error:
-                place = f"{path}:{number + len(records) + 1}"
-                raise RecordFileError(f"{place}: {error}; wrap what is no event as $record") from None
-            number += len(lines)
-            timestamps, keys, values = zip(*records, strict=True)
-            yield np.array(timestamps, np.int64), list(keys), list(values)
+# --- Parquet
+
+
+def _read_parquet(path: Path) -> Iterator[Records]:
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH_RECORDS, columns=list(COLUMNS)):
+                timestamp, key, value = (batch.column(name).cast(type_) for name, type_ in COLUMNS.items())
+                yield _unplaced(timestamp.to_numpy().copy(), *_in_one_buffer(_texts(key), _texts(value)))
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise RecordFileError(f"{path}: needs the columns {', '.join(COLUMNS)} of records: {error}") from None
+
+
+def _texts(array: pa.Array) -> Texts:
+    """The texts of an Arrow array of large_binary, in its own buffer."""
+    _, offsets, data = array.buffers()
+    bounds = np.frombuffer(offsets, np.int64)[array.offset :][: len(array) + 1]
+    size = np.where(array.is_valid().to_numpy(zero_copy_only=False), np.diff(bounds), NULL)
+    return Texts(np.frombuffer(data or b"", np.uint8), bounds[:-1], size)
+
+
+def _in_one_buffer(keys: Texts, values: Texts) -> tuple[Texts, Texts]:
+    data = np.concatenate([values.data, keys.data])
+    return Texts(data, keys.start + len(values.data), keys.size), Texts(data, values.start.copy(), values.size)
+
+
+# --- lines
+
+
+def _read_lines(path: Path) -> Iterator[Records]:
+    number = 1
+    for block, newlines in _blocks(path):
+        yield _records(path, number, block, newlines)
+        number += len(newlines)
+
+
+def _blocks(path: Path) -> Iterator[tuple[Bytes, Ints]]:
+    """(bytes, where the newlines are), each from the beginning of a line; behind the last newline may be more."""
+    rest = np.empty(0, np.uint8)
+    with path.open("rb", buffering=0) as file:
+        while True:
+            block = np.empty(len(rest) + BLOCK_BYTES, np.uint8)
+            block[: len(rest)] = rest
+            read = file.readinto(memoryview(block)[len(rest) :])
+            block = block[: len(rest) + read]
+            newlines = np.flatnonzero(block == NEWLINE)
+            if not read and len(block):
+                newlines = np.array([len(block)])  # the last line has none
+            if len(newlines):
+                yield block, newlines
+            if not read:
+                return
+            rest = block[newlines[-1] + 1 :] if len(newlines) else block
+
+
+def _records(path: Path, number: int, data: Bytes, end: Ints) -> Records:
+    """The records of lines, which end at newlines; number: of the first line."""
+    start = np.concatenate([[0], end[:-1] + 1])
+    values = Texts(data, start, _stripped(data, start, end - start))
+    found = read_lines(values)
+    timestamp = np.where(found.has_received_at, found.received_at, found.event_time)
+    records = _unplaced(timestamp, Texts(data, found.customer_start, found.customer_size), values)
+    odd = np.flatnonzero(~found.read)
+    return _with_odd(path, number, records, odd) if len(odd) else records
+
+
+def _stripped(data: Bytes, start: Ints, size: Ints) -> Ints:
+    """The sizes of lines without white space at their ends."""
+    while (spaces := (size > 0) & _SPACE[data[start + size - 1]]).any():
+        size = size - spaces
+    return size
+
+
+def _with_odd(path: Path, number: int, records: Records, odd: NDArray[np.int64]) -> Records:
+    """Records of which some lines are left to do: what they hold goes to the end of the buffer."""
+    keys, values = [], []
+    for row in odd.tolist():
+        try:
+            records.timestamp[row], key, value = _record(records.values.value(row))
+        except ValueError as error:  # msgspec's and Unicode's errors are
+            raise RecordFileError(f"{path}:{number + row}: {error}; wrap what is no event as $record") from None
+        keys.append(key)
+        values.append(value)
+    added, first = Texts.of(keys + values), len(records.data)
+    records.key_start[odd], records.value_start[odd] = first + added.start.reshape(2, -1)
+    records.key_size[odd], records.value_size[odd] = added.size.reshape(2, -1)
+    return records._replace(data=np.concatenate([records.data, added.data]))
 
 
 def _record(line: bytes) -> tuple[int, Any, Any]:

@@ -15,12 +15,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from models.layout import Layout
 from models.shard import Shard
-from models.shard_state import CLOSING_KEY
 from streams import clients, steps
 from streams.outputs import OUTPUT_KINDS, Outputs, digest
 from streams.settings import Settings
-from streams.state_log import Ends, Records, StateLog, read_ends
+from streams.standby import Standby
+from streams.state_copy import StateCopy
+from streams.state_log import Ends, StateLog
 from streams.steps import Step
+from streams.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -33,46 +35,24 @@ class RestoreError(RuntimeError):
     """A partition cannot go on from where it was; the message says what to do."""
 
 
-class StateCopy:
-    """What was read of a partition of the state topic: the newest pages that a closing record stands behind."""
-
-    def __init__(self) -> None:
-        self.position = 0  # offset of the next record to read
-        self.closing: bytes | None = None
-        self.ends: Ends = {}
-        self._pages: dict[bytes, bytes] = {}
-        self._open: dict[bytes, bytes] = {}
-
-    def add(self, record: ConsumerRecord) -> None:
-        """The next record."""
-        self.position = record.offset + 1
-        if record.key != CLOSING_KEY:
-            self._open[record.key] = record.value
-            return
-        self._pages |= self._open
-        self._open = {}
-        self.closing, self.ends = record.value, read_ends(record.headers)
-
-    def records(self) -> Records:
-        """For `Shard.restore`: pages, the closing record, and the pages of a checkpoint that was never finished."""
-        closing = [] if self.closing is None else [(CLOSING_KEY, self.closing)]
-        return [*self._pages.items(), *closing, *self._open.items()]
-
-
 class Recovery:
     """Restores the partitions of a worker."""
 
-    def __init__(self, settings: Settings, layout: Layout, outputs: Outputs) -> None:
+    def __init__(
+        self, settings: Settings, layout: Layout, outputs: Outputs, standby: Standby, telemetry: Telemetry
+    ) -> None:
         self.settings, self.layout, self.outputs = settings, layout, outputs
+        self.standby, self.telemetry = standby, telemetry
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def restore(self, partition: int, state_log: StateLog) -> Shard:
-        """Fence, read the state, then the tail of the outputs. Raises RestoreError, StateError, PageError."""
+        """Fence, read the state, then the tail of the outputs. Raises RestoreError, PageError."""
         try:
             async with self._at_once, asyncio.timeout(self.settings.restore_timeout_s):
-                await state_log.open()
-                steps.reached(Step.FENCED)
-                return await self._read(partition)
+                with self.telemetry.restoring():
+                    await state_log.open()
+                    steps.reached(Step.FENCED)
+                    return await self._read(partition)
         except TimeoutError:
             raise RestoreError(
                 f"partition {partition} was not restored within {self.settings.restore_timeout_s:g} s; "
@@ -92,14 +72,16 @@ class Recovery:
             steps.reached(Step.TAIL_READ)
         finally:
             await reader.stop()
+        for line in shard.migration:
+            log.info("the catalogue changed, partition %d: %s", partition, line)
         log.info(
             "restored partition %d: %d customers, next offset %d, %d outputs sent since",
-            partition, len(shard.rows.customer_ids), shard.next_offset, sent,
+            partition, shard.rows.customers.count, shard.next_offset, sent,
         )  # fmt: skip
         return shard
 
     async def _read_state(self, reader: AIOKafkaConsumer, partition: int) -> StateCopy:
-        copy, tp = StateCopy(), TopicPartition(self.settings.topic("state"), partition)
+        copy, tp = self.standby.take(partition), TopicPartition(self.settings.topic("state"), partition)
         async for record in self._tail(reader, {tp: copy.position}):
             copy.add(record)
         return copy

@@ -6,17 +6,19 @@ import asyncio
 import multiprocessing
 import signal
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from models.events import Record
 from models.layout import Layout
 from models.outputs import BatchOutput
 from sinks.writer import Lake
 from streams import app
 from streams.record_files import read_records
 from streams.routing import Router
+from streams.security import client_options
+from streams.sending import BATCH_BYTES, send_records
 from streams.settings import Settings
 from streams.worker import Worker
 
@@ -34,35 +36,21 @@ def produce(settings: Settings, path: str) -> list[int]:
 
 async def _produce(settings: Settings, path: Path) -> list[int]:
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.broker,
+        **client_options(settings),
         enable_idempotence=settings.transactions,
         acks="all",
-        max_batch_size=1_000_000,
+        max_batch_size=BATCH_BYTES,
         max_request_size=4 * 1024 * 1024,
     )
     router, topic = Router(settings.partitions), settings.topic("events")
     await producer.start()
     try:
         for logs in router.logs(read_records(path)):
-            sent = [future for number, log in enumerate(logs) for future in await _send(producer, topic, number, log)]
-            await asyncio.gather(*sent)
+            sends = [send_records(producer, topic, number, log) for number, log in enumerate(logs)]
+            await asyncio.gather(*chain.from_iterable(await asyncio.gather(*sends)))
     finally:
         await producer.stop()
-    return router.offsets
-
-
-async def _send(
-    producer: AIOKafkaProducer, topic: str, partition: int, log: list[Record]
-) -> list[asyncio.Future[object]]:
-    sent, builder = [], producer.create_batch()
-    for _, timestamp, key, value, headers in log:
-        if builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers)) is None:
-            sent.append(await producer.send_batch(builder, topic, partition=partition))
-            builder = producer.create_batch()
-            builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers))
-    if builder.record_count():
-        sent.append(await producer.send_batch(builder, topic, partition=partition))
-    return sent
+    return [int(offset) for offset in router.offsets]
 
 
 def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress: Callable[[int], None]) -> Worker:

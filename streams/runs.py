@@ -77,12 +77,9 @@ def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
         return worker.events, seconds()
 
 
-def run_backtest(file: Path, sql: str | None, backtest: Backtest, processes: int) -> None:
+def run_backtest(file: Path, sql: str | None, backtest: Backtest, threads: int) -> None:
     """`zhice backtest`."""
-    catalogue = read_catalogue(backtest.catalogue)
-    Layout.compile(catalogue)
-    Lake(backtest.lake, catalogue)  # made here, so that the processes do not race for it
-    count = min(processes or os.cpu_count() or 1, backtest.partitions)
+    count = min(threads or os.cpu_count() or 1, backtest.partitions)
     with record_file(file, sql) as records:
         ready = replace(backtest, records=str(records))
         with progress_bar("backtest", count_records(records)) as progress, stopwatch() as seconds:

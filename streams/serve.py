@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 
@@ -11,20 +10,17 @@ import rich_click as click
 
 from models.layout import Layout
 from sinks.writer import Lake
-from streams import app
+from streams import app, logs
 from streams.catalogues import read_catalogue
 from streams.settings import Settings
 from streams.topics import ensure_topics
+from streams.web import serving
 from streams.worker import Worker
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def serve(settings: Settings) -> None:
     """Make the topics, then work until SIGTERM or SIGINT. Raises what stops the worker."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    for noisy in ("aiokafka", "kafka", "faust", "mode"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logs.setup(settings)
     catalogue = read_catalogue(settings.catalogue)
     ensure_topics(settings)
     layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
@@ -37,11 +33,12 @@ def serve(settings: Settings) -> None:
     click.echo(f"stopped after {worker.events:,} records; the next start goes on from here")
 
 
-async def until_signal(_: Worker) -> bool:
-    """Wait for SIGTERM or SIGINT; the log goes on."""
+async def until_signal(worker: Worker) -> bool:
+    """Answer over HTTP until SIGTERM or SIGINT; the log goes on."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    async with serving(worker):
+        await stop.wait()
     return False

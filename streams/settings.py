@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 ENV_PREFIX = "ZHICE_"
+SECRETS = ("sasl_password", "http_token")  # never shown
 
 
 class SettingsError(ValueError):
@@ -33,31 +35,72 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     checkpoint_s: Annotated[float, Meta(ge=0.1, le=300, description="Least time between checkpoints, s.")] = 10.0
     checkpoint_max_s: Annotated[float, Meta(ge=1, le=3600, description="Most time between checkpoints, s.")] = 300.0
-    fetch_records: Annotated[int, Meta(ge=1, le=100_000, description="Records of one fetch, at most.")] = 20_000
+    fetch_records: Annotated[int, Meta(ge=1, le=100_000, description="Records of one record batch, at most.")] = 20_000
     restore_timeout_s: Annotated[float, Meta(ge=1, le=3600, description="Deadline for reading a shard, s.")] = 120.0
     skip_expired: Annotated[bool, Meta(description="Go on where the broker has deleted events not worked through.")] = (
         False
     )
     session_timeout_s: Annotated[float, Meta(ge=1, le=300, description="Group session timeout, s.")] = 10.0
     rebalance_timeout_s: Annotated[float, Meta(ge=1, le=600, description="Group rebalance timeout, s.")] = 10.0
+    standbys: Annotated[int, Meta(ge=0, le=1, description="1: keep a copy of the state of others' partitions.")] = 0
     watchdog_s: Annotated[float, Meta(ge=1, le=3600, description="Lag without progress after which it ends, s.")] = 60.0
     instance_id: Annotated[str, Meta(description="Static member of the group, one a worker; empty: a new member.")] = ""
+    security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT"],
+        Meta(description="Of the brokers; SASL_PLAINTEXT is refused."),
+    ] = "PLAINTEXT"
+    sasl_mechanism: Annotated[
+        Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"], Meta(description="With SASL_SSL.")
+    ] = "SCRAM-SHA-512"
+    sasl_username: Annotated[str, Meta(description="With SASL_SSL.")] = ""
+    sasl_password: Annotated[str, Meta(description="Better in the environment: others see options.")] = ""
+    ssl_ca: Annotated[str, Meta(description="PEM file of the CAs to trust; empty: the system's.")] = ""
+    ssl_cert: Annotated[str, Meta(description="PEM file of the client's certificate.")] = ""
+    ssl_key: Annotated[str, Meta(description="PEM file of its key, unencrypted.")] = ""
+    http: Annotated[str, Meta(description="HOST:PORT of /health and /metrics; empty: off.")] = ""
+    http_address: Annotated[str, Meta(description="HOST:PORT where other workers reach it; empty: as --http.")] = ""
+    http_token: Annotated[str, Meta(description="For /customers/ID; better in the environment; empty: none.")] = ""
+    log_format: Annotated[Literal["text", "json"], Meta(description="A line of text or of JSON a message.")] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least level of a message.")
+    ] = "info"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            yield name, "…" if name in SECRETS and value else value
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     def topic(self, kind: str) -> str:
         """The name of a topic, e.g. `zhice.events`."""
         return f"{self.prefix}.{kind}"
 
 
-def fields() -> list[tuple[str, Any, str]]:
-    """(name, default, description) of every setting."""
+class Field(NamedTuple):
+    """A setting as an option shows it; `choices` is empty where any value of the type will do."""
+
+    name: str
+    default: Any
+    description: str
+    choices: tuple[str, ...]
+
+
+def fields() -> list[Field]:
+    """Every setting, in order."""
     info = msgspec.inspect.type_info(Settings)
     assert isinstance(info, msgspec.inspect.StructType)
-    return [(field.name, field.default, _description(field.type)) for field in info.fields]
+    return [Field(field.name, field.default, *_described(field.type)) for field in info.fields]
 
 
-def _description(type_: msgspec.inspect.Type) -> str:
-    extra = type_.extra_json_schema if isinstance(type_, msgspec.inspect.Metadata) else None
-    return (extra or {}).get("description", "")
+def _described(type_: msgspec.inspect.Type) -> tuple[str, tuple[str, ...]]:
+    """Description and choices."""
+    description = ""
+    if isinstance(type_, msgspec.inspect.Metadata):
+        description = (type_.extra_json_schema or {}).get("description", "")
+        type_ = type_.type
+    return description, tuple(map(str, type_.values)) if isinstance(type_, msgspec.inspect.LiteralType) else ()
 
 
 def load(values: dict[str, Any]) -> Settings:

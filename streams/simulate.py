@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from streams import bank_app, bank_loans, bank_money, bank_text
 from streams.bank import DAY_MS, HOUR_MS, MINUTE_MS, Bank, Ints, SimulationSettings
-from streams.record_files import SimBatch
 
 __all__ = ["SimulationSettings", "SimulationStats", "records", "write_file"]
 
+SimBatch = tuple[NDArray[np.int64], list[bytes], list[bytes]]  # timestamps (ms), keys, values
 CHUNK_RECORDS = 50_000
 SESSIONS = 0.105  # of the events are starts of sessions at will
 SNAPSHOTS = 0.06  # at most

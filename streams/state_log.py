@@ -7,24 +7,35 @@ one is refused. `PlainLog` is for a broker without transactions, and protects on
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
+import models.records
 from streams import clients, steps
 from streams.outputs import Item, Outputs, deliver, stop_producer
+from streams.sending import send_records
 from streams.settings import Settings
 from streams.steps import Step
 
+ASK_S = 10.0  # whether a log is ours
 TRANSACTION_TIMEOUT_MS = 300_000  # of one checkpoint of one partition; brokers allow 15 minutes by default
 ENDS_HEADER = "outputs"  # of a closing record: {kind of output: offset} from which on nothing is covered
 
 Ends = dict[str, int]
 Records = list[tuple[bytes, bytes]]
+
+
+class Stray(NamedTuple):
+    """Events of one batch that belong to another partition."""
+
+    partition: int
+    records: models.records.Records
 
 
 class FencedError(RuntimeError):
@@ -39,8 +50,11 @@ class StateLog(Protocol):
     async def open(self) -> None:
         """Fence whoever wrote before."""
 
-    async def write(self, clock: int, records: Records, offset: int, ends: Ends) -> None:
-        """A checkpoint: the records of `Shard.dump`, the source offset, the ends of the outputs. Raises FencedError."""
+    async def write(self, clock: int, records: Records, strays: list[Stray], offset: int, ends: Ends) -> None:
+        """A checkpoint: the records of `Shard.dump`, events to send on, the source offset, the ends of the outputs.
+
+        Raises FencedError.
+        """
 
     async def is_ours(self, offset: int) -> bool:
         """Whether nobody has opened this log since we did."""
@@ -65,13 +79,14 @@ class FencedLog:
         )
         await self._producer.start()
 
-    async def write(self, clock: int, records: Records, offset: int, ends: Ends) -> None:
+    async def write(self, clock: int, records: Records, strays: list[Stray], offset: int, ends: Ends) -> None:
         async def fill(producer: AIOKafkaProducer) -> None:
             *pages, closing = records
             await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
             steps.reached(Step.PAGES_SENT)
             await deliver(producer, self.topic, self.partition, clock, [_closing_item(closing, ends)])
             steps.reached(Step.CLOSING_SENT)
+            await send_on(producer, self.source.topic, strays, transactional=True)
             await self._add_offset(producer, offset)
             steps.reached(Step.OFFSET_SENT)
 
@@ -79,8 +94,9 @@ class FencedLog:
 
     async def is_ours(self, offset: int) -> bool:
         try:
-            await self._transact(lambda producer: self._add_offset(producer, offset))
-        except (FencedError, KafkaError):  # in doubt it is not
+            async with asyncio.timeout(ASK_S):
+                await self._transact(lambda producer: self._add_offset(producer, offset))
+        except (FencedError, KafkaError, TimeoutError):  # in doubt it is not
             return False
         return True
 
@@ -114,16 +130,18 @@ class PlainLog:
         self, settings: Settings, partition: int, outputs: Outputs, commit: Callable[[int, int], Awaitable[None]]
     ) -> None:
         self.topic, self.partition = settings.topic("state"), partition
+        self.source = settings.topic("events")
         self._outputs, self._commit = outputs, commit
 
     async def open(self) -> None:
         """Nobody can be fenced."""
 
-    async def write(self, clock: int, records: Records, offset: int, ends: Ends) -> None:
+    async def write(self, clock: int, records: Records, strays: list[Stray], offset: int, ends: Ends) -> None:
         *pages, closing = records
         producer = self._outputs.producer
         await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
         steps.reached(Step.PAGES_SENT)
+        await send_on(producer, self.source, strays, transactional=False)
         await deliver(producer, self.topic, self.partition, clock, [_closing_item(closing, ends)])
         steps.reached(Step.CLOSING_SENT)
         await self._commit(self.partition, offset)
@@ -134,6 +152,12 @@ class PlainLog:
 
     async def close(self) -> None:
         """The producer is that of the outputs."""
+
+
+async def send_on(producer: AIOKafkaProducer, topic: str, strays: list[Stray], *, transactional: bool) -> None:
+    """Send strays to their partitions, in order, and wait until the broker has acknowledged them. Raises KafkaError."""
+    for partition, records in strays:
+        await asyncio.gather(*await send_records(producer, topic, partition, records, transactional=transactional))
 
 
 def read_ends(headers: Iterable[tuple[str, bytes]]) -> Ends:

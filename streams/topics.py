@@ -11,6 +11,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from streams.security import client_options, probe
 from streams.settings import Settings
 
 DAY_MS = 86_400_000
@@ -77,13 +78,14 @@ class TopicReport:
 def ensure_topics(settings: Settings, *, keep_forever: bool = False) -> list[TopicReport]:
     """Make the topics that are missing, and check those that are there; nothing that exists is changed.
 
-    Raises TopicError where no broker answers or it refuses, and where a topic that is there would lose data: another
+    Raises TopicError where no broker answers or it refuses, SecurityError where it does not let us in,
+    and TopicError where a topic that is there would lose data: another
     number of partitions, another cleanup policy, a limit of time although `keep_forever` is asked for.
     """
     if not PREFIX_FORM.fullmatch(settings.prefix):
         raise TopicError(f"--prefix {settings.prefix!r}: use letters, digits, '.', '_' and '-', at most 200")
     wanted = {settings.topic(topic.kind): topic.config(keep_forever, settings.replication) for topic in TOPICS}
-    admin = _connect(settings.broker)
+    admin = _connect(settings)
     try:
         made = _make_missing(admin, settings, wanted)
         counts = _partition_counts(admin)
@@ -97,13 +99,17 @@ def ensure_topics(settings: Settings, *, keep_forever: bool = False) -> list[Top
     return [TopicReport(name, counts[name], name in made, differences.get(name, ())) for name in wanted]
 
 
-def _connect(broker: str) -> KafkaAdminClient:
+def _connect(settings: Settings) -> KafkaAdminClient:
+    probe(settings)
     try:
         return KafkaAdminClient(
-            bootstrap_servers=broker, bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, client_id="zhice-topics"
+            **client_options(settings), bootstrap_timeout_ms=CONNECT_TIMEOUT_MS, client_id="zhice-topics"
         )
     except (KafkaError, ValueError) as error:
-        raise TopicError(f"no broker answers at {broker} ({_words(error)}): start one, or set --broker") from error
+        raise TopicError(
+            f"no broker answers at {settings.broker} as {settings.security_protocol} ({_words(error)}): start one, "
+            "or set --broker or --security-protocol"
+        ) from error
 
 
 def _make_missing(admin: KafkaAdminClient, settings: Settings, wanted: Mapping[str, dict[str, str]]) -> set[str]:

@@ -6,14 +6,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
+import numpy as np
 from faust.types import TP
 
+from models.columns import Columns
 from models.decoding import Decoder
 from models.layout import Layout
 from models.outputs import BatchOutput
+from models.records import Records
 from models.shard import Shard
+from models.strays import take_strays
 from sinks.writer import Lake
 from streams import steps
 from streams.batches import BatchConsumer, RecordBatch
@@ -22,15 +27,18 @@ from streams.outputs import Item, Outputs
 from streams.ownership import Owned, Ownership
 from streams.recovery import Recovery
 from streams.settings import Settings
-from streams.state_log import FencedLog, PlainLog, StateLog
+from streams.standby import Standby
+from streams.state_log import FencedLog, PlainLog, StateLog, Stray
 from streams.steps import Step
+from streams.telemetry import Telemetry
 from streams.troubles import Troubles
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SHARE = 10  # a checkpoint may cost one part in this many of the worker's time
+STRAYS_KEPT = 100_000  # events to send on, beyond which a checkpoint does not wait
 REVOKE_SHARE = 0.7  # of the rebalance timeout that the checkpoint of a revocation may take
-FINISH_S = 18.0  # for the last checkpoint; SIGTERM promises 25 s in all
+FINISH_S = 15.0  # for the last checkpoint; SIGTERM promises 25 s in all
 
 
 class AgainError(RuntimeError):
@@ -46,22 +54,25 @@ class Worker:
 
     def __init__(self, settings: Settings, layout: Layout, lake: Lake) -> None:
         self.settings, self.layout, self.lake = settings, layout, lake
-        self.troubles = Troubles()
-        self.outputs = Outputs(settings, self.troubles)
+        self.troubles, self.telemetry = Troubles(), Telemetry()
+        self.outputs = Outputs(settings, layout.catalogue, self.troubles)
         self.decoder = Decoder(layout.event_layout)
-        self.ownership = Ownership(Recovery(settings, layout, self.outputs), self._new_log, self._release, self.fail)
+        self.standby = Standby(settings)
+        recovery = Recovery(settings, layout, self.outputs, self.standby, self.telemetry)
+        self.ownership = Ownership(recovery, self._new_log, self._release, self.fail)
         self.events = 0
         self.lag: dict[int, int] = {}  # records behind, of each partition that is ready; the watchdog asks for it
         self.on_output: Callable[[BatchOutput], None] | None = None
-        self._checkpoints = Checkpoints(self.outputs, lake, self.troubles)
+        self._checkpoints = Checkpoints(self.outputs, lake, self.troubles, self.telemetry)
         self._consumer: Callable[[], BatchConsumer]
-        self._stepping = asyncio.Lock()  # held while a batch is processed and while pages are dumped
-        self._checkpointing = asyncio.Lock()
         self._reset()
 
     def _reset(self) -> None:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stepping = asyncio.Lock()  # held while a batch is processed and while pages are dumped
+        self._checkpointing = asyncio.Lock()
         self._saved: dict[int, int] = {}  # next offset of each partition at its last checkpoint
+        self._strays: dict[int, list[Stray]] = {}  # of each partition since its last checkpoint
         self._heard: dict[int, float] = {}  # monotonic s of each partition's last batch
         self.checkpointed_at, self.checkpoint_took_s = time.monotonic(), 0.0
 
@@ -99,20 +110,37 @@ class Worker:
             if owned is None or batch.start > owned.shard.next_offset:
                 return
             shard = owned.shard
-            records = [record for record in batch.records if record.offset >= shard.next_offset]
-            if records:
-                await self.put_out(shard.process(self.decoder.columns(shard.topic, shard.partition, records)))
+            records = batch.records.since(shard.next_offset)
+            if records.count:
+                columns = self.decoder.columns(shard.topic, shard.partition, records)
+                self._keep_strays(columns, records)
+                await self.put_out(shard.process(columns))
         self._heard[batch.partition] = time.monotonic()
+
+    def _keep_strays(self, columns: Columns, records: Records) -> None:
+        """Keep for the next checkpoint what belongs to other partitions: it is sent on in the same transaction."""
+        belongs = take_strays(columns, self.settings.partitions)
+        for partition in np.unique(belongs[belongs != columns.partition]).tolist():
+            stray = Stray(partition, records.take(np.flatnonzero(belongs == partition)))
+            self._strays.setdefault(columns.partition, []).append(stray)
+            self.telemetry.strays(columns.partition, stray.records.count)
 
     def next_offset(self, partition: int) -> int:
         """The offset up to which a partition is processed; 0 where it is not ready."""
         owned = self.ownership.owned.get(partition)
         return owned.shard.next_offset if owned else 0
 
+    async def profile(self, partition: int, customer_id: str) -> dict[str, Any] | None:
+        """The profile of a customer between two batches; None for one that is not known here."""
+        async with self._stepping:
+            shard = self.shards.get(partition)
+            return shard.profile(customer_id) if shard else None
+
     async def put_out(self, output: BatchOutput) -> None:
         """Hand an output to Kafka and to the lake."""
         steps.reached(Step.BATCH_APPLIED)
         self.events += len(output.columns)
+        self.telemetry.batch(output)
         self.lake.add(output)
         await self.outputs.publish(output)
         steps.reached(Step.BATCH_SENT)
@@ -134,10 +162,12 @@ class Worker:
             self.checkpoint_took_s = dumping_s + await self._checkpoints.write(cuts, sent)
             self._saved |= {cut.partition: cut.next_offset for cut in cuts}
             self.checkpointed_at = time.monotonic()
+            self.telemetry.checkpointed(self.checkpointed_at - started)
 
     def _cut(self, number: int, shard: Shard, state_log: StateLog) -> Cut:
         profiles = self._profiles(shard) if self.settings.profiles else []
-        return Cut(number, state_log, shard.clock, shard.next_offset, shard.dump(), profiles)
+        strays = self._strays.pop(number, [])
+        return Cut(number, state_log, shard.clock, shard.next_offset, shard.dump(), profiles, strays)
 
     def _profiles(self, shard: Shard) -> list[Item]:
         return [
@@ -149,7 +179,8 @@ class Worker:
         wait_s = min(
             max(CHECKPOINT_SHARE * self.checkpoint_took_s, self.settings.checkpoint_s), self.settings.checkpoint_max_s
         )
-        return time.monotonic() - self.checkpointed_at > wait_s and any(
+        kept = sum(stray.records.count for strays in self._strays.values() for stray in strays)
+        return (kept > STRAYS_KEPT or time.monotonic() - self.checkpointed_at > wait_s) and any(
             shard.next_offset != self._saved.get(number) for number, shard in self.shards.items()
         )
 
@@ -196,6 +227,7 @@ class Worker:
 
     async def _release(self, partition: int, offset: int) -> None:
         self._saved[partition] = offset
+        self._strays.pop(partition, None)  # those after `offset` come again
         await self._consumer().release(self._source(partition), offset)
 
     async def _commit(self, partition: int, offset: int) -> None:

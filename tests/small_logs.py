@@ -13,6 +13,7 @@ from models.catalogue import Catalogue, load
 from models.decoding import Decoder
 from models.layout import Layout
 from models.outputs import BatchOutput
+from models.records import Records
 from models.shard import Shard
 
 TOPIC = "zhice.events"
@@ -52,7 +53,7 @@ def outputs(catalogue: Catalogue, log: Sequence[LogRecord], batch: int = 100, pa
     layout = Layout.compile(catalogue)
     decoder, shard = Decoder(layout.event_layout), Shard(layout, TOPIC, partition)
     parts = [log[first : first + batch] for first in range(0, len(log), batch)]
-    return [*(shard.process(decoder.columns(TOPIC, partition, part)) for part in parts), shard.finish()]
+    return [*(shard.process(decoder.columns(TOPIC, partition, Records.of(part))) for part in parts), shard.finish()]
 
 
 def random_records(seed: int, count: int) -> list[LogRecord]:

@@ -7,7 +7,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from models.bad_rows import Reason
 from models.events import MAX_EVENT_BYTES, MAX_ID_CHARS
 from models.layout import Layout
+from models.records import Record, Records
 from sinks.lake import connect
 from sinks.writer import Lake
 from streams.catalogues import read_catalogue
@@ -94,14 +94,13 @@ def run(rows: list[Row], broker: Any, prefix: str, folder: Path) -> tuple[Settin
 
 def assert_kept(settings: Settings, rows: list[Row], bad: set[int]) -> None:
     """The lake holds each good event once and each broken record with its bytes and its place."""
-    timestamps, keys, values = zip(*rows, strict=True)
-    batch = (np.array(timestamps, np.int64), list(keys), list(values))
+    batch = Records.of([Record(0, *row) for row in rows])
     wrong = {rows[number][1:] for number in bad}
     expected = {
         (number, one.offset): (one.key, one.value)
         for logs in Router(settings.partitions).logs([batch])
         for number, log in enumerate(logs)
-        for one in log
+        for one in map(log.record, range(log.count))
         if (one.key, one.value) in wrong and not one.headers
     }
     with connect(settings.lake) as lake:

@@ -150,7 +150,7 @@ def test_the_chinese_readme_has_the_same_blocks_and_structure() -> None:
 def test_the_documents_run(repository: Path) -> None:
     """On a lake where the demo leaves it."""
     assert zhice("simulate", "bank.jsonl", "--events", "5000", "--customers", "300", cwd=repository).returncode == 0
-    made = zhice("backtest", "bank.jsonl", "--lake", ".zhice/demo/lake", "--processes", "1", cwd=repository)
+    made = zhice("backtest", "bank.jsonl", "--lake", ".zhice/demo/lake", cwd=repository)
     assert made.returncode == 0, made.stderr
     for document in sorted((ROOT / "docs").glob("**/*.md")):
         run_document(str(document.relative_to(ROOT)), repository)

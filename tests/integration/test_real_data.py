@@ -27,7 +27,7 @@ CATALOGUES = ROOT / "tests" / "catalogues"
 ZHICE = Path(sys.executable).parent / "zhice"
 COMMAND_TIMEOUT_S = 200
 # Two years have 700 days, each of them a file in each table: written once, not in parts that are merged in the end.
-ONE_COMMIT = {"replay": ("--checkpoint-s", "300"), "backtest": ("--processes", "1")}
+ONE_COMMIT = {"replay": ("--checkpoint-s", "300"), "backtest": ()}
 
 DOMESTIC = """
     SELECT "id" AS event_id, "concept:name" AS event, "case:concept:name" AS customer_id,

@@ -18,11 +18,13 @@ from streams.catalogues import read_catalogue
 from streams.outputs import Outputs
 from streams.recovery import Recovery, RestoreError
 from streams.settings import Settings
+from streams.standby import Standby
 from streams.state_log import FencedError, FencedLog
+from streams.telemetry import Telemetry
 from streams.topics import ensure_topics
 from streams.troubles import Troubles
 from streams.worker import Worker
-from tests.integration.worked import assert_exact, prepare, repeats
+from tests.integration.worked import assert_exact, prepare, records_of, repeats
 
 pytestmark = pytest.mark.kafka
 LAYOUT = Layout.compile(read_catalogue())
@@ -48,10 +50,10 @@ async def send_events(settings: Settings, count: int) -> None:
     await producer.stop()
 
 
-async def restore(settings: Settings) -> Shard:
-    log, outputs = FencedLog(settings, 0), Outputs(settings, Troubles())
+async def restore(settings: Settings, standby: Standby | None = None) -> Shard:
+    log, outputs = FencedLog(settings, 0), Outputs(settings, LAYOUT.catalogue, Troubles())
     try:
-        return await Recovery(settings, LAYOUT, outputs).restore(0, log)
+        return await Recovery(settings, LAYOUT, outputs, standby or Standby(settings), Telemetry()).restore(0, log)
     finally:
         await log.close()
 
@@ -137,6 +139,30 @@ def test_state_that_was_deleted_is_an_error(apache_kafka: Any, topic_prefix: str
         asyncio.run(restore(settings))
 
 
+def test_a_standby_is_read_on_from_where_it_is(apache_kafka: Any, topic_prefix: str) -> None:
+    """It has what was committed while it followed, and a restore reads only what came after that."""
+    settings = settings_of(apache_kafka, topic_prefix)
+
+    async def run() -> tuple[int, int, int]:
+        await send_events(settings, 30)
+        await checkpoint_at(settings, 10)
+        standby = Standby(settings)
+        following = asyncio.create_task(standby.follow(set))
+        while not standby.copies or standby.copies[0].closing is None:
+            await asyncio.sleep(0.05)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        known = Shard.restore(LAYOUT, settings.topic("events"), 0, standby.copies[0].records()).next_offset
+        await checkpoint_at(settings, 20)
+        copy = standby.copies[0]
+        read: list[int] = []
+        copy.add = lambda record, add=copy.add: (read.append(record.offset), add(record))[1]  # type: ignore[method-assign]
+        shard = await restore(settings, standby)
+        return known, shard.next_offset, len(read)
+
+    assert asyncio.run(run()) == (10, 20, 1)
+
+
 def test_a_restore_has_a_deadline(apache_kafka: Any, topic_prefix: str) -> None:
     class Hanging(FencedLog):
         async def open(self) -> None:
@@ -144,7 +170,9 @@ def test_a_restore_has_a_deadline(apache_kafka: Any, topic_prefix: str) -> None:
 
     async def run() -> None:
         settings = replace(settings_of(apache_kafka, topic_prefix), restore_timeout_s=1.0)
-        await Recovery(settings, LAYOUT, Outputs(settings, Troubles())).restore(0, Hanging(settings, 0))
+        await Recovery(
+            settings, LAYOUT, Outputs(settings, LAYOUT.catalogue, Troubles()), Standby(settings), Telemetry()
+        ).restore(0, Hanging(settings, 0))
 
     with pytest.raises(RestoreError, match=r"not restored within 1 s.*--restore-timeout-s"):
         asyncio.run(run())
@@ -181,11 +209,3 @@ def test_the_groups_offsets_decide_nothing(apache_kafka: Any, topic_prefix: str,
     assert work(settings, in_log - worked) == in_log - worked
     assert_exact(settings, records)
     assert repeats(settings) == 0
-
-
-def records_of(settings: Settings) -> int:
-    """Records on the events topic, ticks among them."""
-    consumer = KafkaConsumer(bootstrap_servers=settings.broker)
-    ends = consumer.end_offsets([TopicPartition(settings.topic("events"), n) for n in range(settings.partitions)])
-    consumer.close()
-    return sum(ends.values())

@@ -74,3 +74,11 @@ def repeats(settings: Settings) -> int:
     """Wire duplicates on all output topics."""
     kinds = ("triggers", "decisions", "transitions", "bad-rows")
     return sum(count - 1 for kind in kinds for count in published(settings, kind).values())
+
+
+def records_of(settings: Settings) -> int:
+    """Records on the events topic, ticks among them."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.broker)
+    ends = consumer.end_offsets([TopicPartition(settings.topic("events"), n) for n in range(settings.partitions)])
+    consumer.close()
+    return sum(ends.values())

@@ -15,94 +15,24 @@ from hypothesis import strategies as st
 from models.bad_rows import MAX_DEPTH
 from models.columns import BAD, TICK, UNKNOWN
 from models.decoding import Decoder
-from models.events import Record, event_layout
+from models.events import event_layout
+from models.records import Record, Records
 from models.zones import local_ms, zone_offsets_ms
+from tests.decoded import events
+from tests.strategies_json import (
+    EARLIEST,
+    EVENTS,
+    HOUR,
+    NOW,
+    event_bytes,
+    headers,
+    keys,
+    mutated_bytes,
+    parse,
+    raw_values,
+)
 
-NOW = 1_700_000_000_000
-HOUR = 3_600_000
-EARLIEST = 946_684_800_000
-EVENTS: dict[str, Any] = {
-    "pay": {"amount": "number", "direction": ("in", "out"), "first": "boolean", "loan_id": "string"},
-    "start": {},
-}
 DECODER = Decoder(event_layout(["app"], "Asia/Shanghai", EVENTS, [("loan", "loan_id", ["pay"])]))
-
-texts = st.text(max_size=4) | st.sampled_from(["x" * 255, "x" * 256, "\ud800", "名", "in"])
-numbers = st.integers() | st.floats() | st.sampled_from([2**63, 10**400, -(2**63) - 1, 1e308, 5e-324])
-scalars = st.none() | st.booleans() | numbers | texts
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=5,
-)
-properties = st.fixed_dictionaries(
-    {},
-    optional={
-        "amount": numbers | scalars,
-        "direction": st.sampled_from(["in", "out", "up"]) | scalars,
-        "first": st.booleans() | scalars,
-        "loan_id": texts | scalars,
-        "more": values,
-    },
-)
-times = st.integers(NOW - HOUR, NOW + 2 * HOUR) | st.sampled_from([EARLIEST, EARLIEST - 1, NOW + HOUR, NOW + HOUR + 1])
-good_events = st.fixed_dictionaries(
-    {
-        "event_id": st.text("abc", min_size=1),
-        "event": st.sampled_from(["pay", "start", "other"]),
-        "customer_id": st.just("c1"),
-        "event_time": st.integers(EARLIEST, NOW),
-    },
-    optional={
-        "channel": st.sampled_from(["app", "fax", None]),
-        "properties": st.fixed_dictionaries(
-            {}, optional={"amount": st.integers(-5, 5) | st.none(), "first": st.booleans(), "more": st.text(min_size=9)}
-        ),
-    },
-)
-one_field = st.one_of(
-    st.tuples(st.sampled_from(["event_id", "event", "customer_id", "event_time"]), values),
-    st.tuples(st.sampled_from(["channel", "session_id", "received_at", "more"]), values),
-    st.tuples(st.just("event_time"), times),
-    st.tuples(st.just("context"), values),
-    st.tuples(st.just("properties"), properties),
-    st.tuples(st.just("properties"), st.fixed_dictionaries({"loan_id": texts | scalars})),
-    st.tuples(st.just("properties"), values),
-)
-odd_events = st.tuples(good_events, one_field).map(lambda parts: parts[0] | dict([parts[1]]))
-event_bytes = (good_events | odd_events).flatmap(
-    lambda event: st.booleans().map(lambda ascii: json.dumps(event, ensure_ascii=ascii).encode(errors="surrogatepass"))
-)
-
-
-@st.composite
-def mutated_bytes(draw: st.DrawFn) -> bytes:
-    """A valid event in which some bytes were replaced, dropped or doubled."""
-    value = bytearray(json.dumps(draw(good_events), ensure_ascii=False).encode())
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(value)))
-        piece = draw(
-            st.binary(max_size=2)
-            | st.sampled_from([b'"', b"\xff", b"{", b"}", b"[", b",", b":", b"\\", b"null", b"1e999"])
-        )
-        value[at : at + draw(st.integers(0, 3))] = piece
-    return bytes(value)
-
-
-keys = st.sampled_from([b"c1"] * 9 + [None, b"", b"\xff"])
-headers = st.sampled_from([(), (), (("zhice", b"tick"),), (("zhice", b"tock"),)])
-raw_values = event_bytes | event_bytes | mutated_bytes() | st.binary(max_size=20) | st.none()
-
-
-def parse(value: bytes) -> Any:
-    """The JSON in these bytes; ValueError for what RFC 8259 does not allow, and for half a surrogate pair."""
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(constant)
-
-    document = json.loads(value.decode(), parse_constant=refuse)
-    json.dumps(document, ensure_ascii=False).encode()
-    return document
 
 
 def is_event(record: Record) -> bool:
@@ -143,10 +73,10 @@ def are_properties(given: dict[str, Any]) -> bool:
 @given(st.lists(st.tuples(raw_values, keys, headers), min_size=6, max_size=12))
 def test_n_records_are_n_rows_and_events_are_those_of_the_oracle(parts: list[tuple[Any, Any, Any]]) -> None:
     records = [Record(9 + at, NOW, key, value, header) for at, (value, key, header) in enumerate(parts)]
-    columns = DECODER.columns("t", 1, records)
+    columns = DECODER.columns("t", 1, Records.of(records))
     assert columns.offset.tolist() == [record.offset for record in records]
     kinds = columns.event_type.tolist()
-    for record, kind, event in zip(records, kinds, columns.events, strict=True):
+    for record, kind, event in zip(records, kinds, events(columns), strict=True):
         assert (event is not None) == (kind >= UNKNOWN) == is_event(record)
         if kind == TICK:
             assert not record.value
@@ -160,8 +90,8 @@ def test_n_records_are_n_rows_and_events_are_those_of_the_oracle(parts: list[tup
 @given(event_bytes | mutated_bytes())
 def test_an_event_has_the_values_of_its_json(value: bytes) -> None:
     """The last of equal names counts, as in Python."""
-    columns = DECODER.columns("t", 0, [Record(0, NOW, b"c1", value)])
-    (event,) = columns.events
+    columns = DECODER.columns("t", 0, Records.of([Record(0, NOW, b"c1", value)]))
+    (event,) = events(columns)
     if event is None:
         return
     body = parse(value)
@@ -184,12 +114,12 @@ def test_an_event_has_the_values_of_its_json(value: bytes) -> None:
 def test_a_batch_decodes_as_its_parts(parts: list[tuple[Any, Any, Any]], data: st.DataObject) -> None:
     records = [Record(at, NOW, key, value, header) for at, (value, key, header) in enumerate(parts)]
     cut = data.draw(st.integers(0, len(records)))
-    whole = DECODER.columns("t", 0, records)
-    first, second = (DECODER.columns("t", 0, part) for part in (records[:cut], records[cut:]))
-    for name in ("event_type", "event_time", "event_id", "properties"):
+    whole = DECODER.columns("t", 0, Records.of(records))
+    first, second = (DECODER.columns("t", 0, Records.of(part)) for part in (records[:cut], records[cut:]))
+    for name in ("event_type", "event_time", "id_hash", "customer_hash", "properties"):
         halves = np.concatenate([getattr(first, name), getattr(second, name)])
         assert np.array_equal(getattr(whole, name), halves, equal_nan=name == "properties")
-    assert whole.events == first.events + second.events
+    assert events(whole) == events(first) + events(second)
     assert whole.bad_rows == first.bad_rows + second.bad_rows
 
 
@@ -204,7 +134,7 @@ def test_depth_is_limited_by_the_text_alone(depth: int, kind: str, wide: bool) -
     flat = ",".join(["[]"] * 3 * MAX_DEPTH) if wide else ""
     event = {"event_id": "e", "event": "start", "customer_id": "c1", "event_time": NOW}
     value = f'{json.dumps(event)[:-1]}, "context": {{"x": {nested}, "y": [{flat}]}}}}'.encode()
-    columns = DECODER.columns("t", 0, [Record(0, NOW, b"c1", value)])
+    columns = DECODER.columns("t", 0, Records.of([Record(0, NOW, b"c1", value)]))
     reasons = [row.reason for row in columns.bad_rows]
     assert reasons == ([] if depth + 2 <= MAX_DEPTH else ["too_deep"])
 
@@ -233,7 +163,7 @@ def test_hours_and_weekdays_are_local_across_a_change_of_the_clock() -> None:
     millis = [int(instant.timestamp()) * 1000 for instant in instants]
     event = '{"event_id":"e","event":"start","customer_id":"c1","event_time":%d}'
     records = [Record(at, time, b"c1", (event % time).encode()) for at, time in enumerate(millis)]
-    columns = decoder.columns("t", 0, records)
+    columns = decoder.columns("t", 0, Records.of(records))
     local = [instant.astimezone(ZoneInfo("Europe/Berlin")) for instant in instants]
     assert columns.properties[:, 2].tolist() == [one.hour for one in local] == [0, 1, 3, 23, 0]
     assert columns.properties[:, 3].tolist() == [one.isoweekday() for one in local] == [7, 7, 7, 7, 1]

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from models.decoding import Decoder
 from models.layout import Layout
 from models.metrics import NO_CHANNEL
+from models.records import Records
 from models.shard import Shard
 from tests.oracle import Oracle
 from tests.strategies import Case, cases
@@ -57,7 +58,7 @@ class Outputs:
         return other
 
     def add(self, output: Any) -> None:
-        self.transitions += map(msgspec.to_builtins, output.transitions)
+        self.transitions += map(msgspec.to_builtins, output.transitions.structs(self.case.catalogue, output.columns))
         self.decisions += map(msgspec.to_builtins, output.decisions)
         for snapshot in output.snapshots:
             self.snapshots += self._snapshot_rows(snapshot)
@@ -69,15 +70,17 @@ class Outputs:
     def _snapshot_rows(self, snapshot: Any) -> Iterator[tuple[Any, ...]]:
         names = self._names(snapshot.entity)
         journeys = [journey for journey in self.case.catalogue.journeys if journey.entity == snapshot.entity]
-        for row, customer in enumerate(snapshot.customer_ids):
+        ends = len(names[0]), len(names[0]) + len(names[1])
+        for row, (as_of, offset) in enumerate(zip(snapshot.as_of.tolist(), snapshot.offset.tolist(), strict=True)):
+            values = _nullable(snapshot.values[row])
             stages = {
-                journey.name: None if math.isnan(code) else journey.stages[int(code)]
-                for journey, code in zip(journeys, snapshot.stages[row].tolist(), strict=True)
+                journey.name: None if code is None else journey.stages[int(code)]
+                for journey, code in zip(journeys, values[ends[1] :], strict=True)
             }
-            features = dict(zip(names[0], _nullable(snapshot.features[row]), strict=True))
-            tags = dict(zip(names[1], _nullable(snapshot.tags[row]), strict=True))
-            entity = (snapshot.entity, customer, snapshot.entity_ids[row])
-            yield (snapshot.as_of, snapshot.offset, *entity, features, tags, stages)
+            features = dict(zip(names[0], values[: ends[0]], strict=True))
+            tags = dict(zip(names[1], values[ends[0] : ends[1]], strict=True))
+            entity = (snapshot.entity, snapshot.customers.text(row), snapshot.entity_ids.text(row))
+            yield (as_of, offset, *entity, features, tags, stages)
 
     def _names(self, entity: str) -> tuple[list[str], list[str]]:
         catalogue = self.case.catalogue
@@ -141,7 +144,7 @@ class Worker:
         self.outputs.add(self.shard.finish())
 
     def _apply(self, records: Sequence[Record]) -> None:
-        self.outputs.add(self.shard.process(self.decoder.columns(TOPIC, PARTITION, records)))
+        self.outputs.add(self.shard.process(self.decoder.columns(TOPIC, PARTITION, Records.of(records))))
 
 
 def _nullable(values: Any) -> list[float | None]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+import xxhash
 from msgspec import Raw
 
 from models.bad_rows import MAX_DEPTH, BadRow, Reason
-from models.columns import BAD, TICK, UNKNOWN, Columns
+from models.columns import BAD, TICK, UNKNOWN, Columns, Field
 from models.decoding import Decoder
 from models.events import (
     MAX_AHEAD_MS,
@@ -22,9 +21,10 @@ from models.events import (
     MAX_ID_CHARS,
     MIN_EVENT_TIME_MS,
     Property,
-    Record,
     event_layout,
 )
+from models.records import Record, Records
+from tests.decoded import events, texts
 
 NOW = 1_700_000_000_000  # 2023-11-14T22:13:20Z, a Tuesday; Wednesday 06:13 in Shanghai
 ENVELOPE = {"event_id": "e1", "event": "pay", "customer_id": "c1", "event_time": NOW}
@@ -57,14 +57,20 @@ def pay(**properties: Any) -> dict[str, Any]:
     return event(properties=properties)
 
 
+def hashed(text: str) -> int:
+    """XXH64 as a signed number."""
+    unsigned: int = xxhash.xxh64_intdigest(text.encode())
+    return unsigned - (unsigned >> 63 << 64)
+
+
 def columns(*records: Record) -> Columns:
-    return DECODER.columns("zhice.events", 3, records)
+    return DECODER.columns("zhice.events", 3, Records.of(records))
 
 
 def bad_row(bad: Record) -> BadRow:
     decoded = columns(bad)
     assert decoded.event_type.tolist() == [BAD]
-    assert decoded.events == [None]
+    assert events(decoded) == [None]
     (row,) = decoded.bad_rows
     return row
 
@@ -102,7 +108,7 @@ class TestEvents:
         context, properties = '{"ip" : "10.0.0.1"}', '{"amount": 1, "其他": [1e999]}'
         fields = event(channel="app", session_id="s", device_id="d", received_at=5)
         text = f'{json.dumps(fields)[:-1]}, "context": {context}, "properties": {properties}, "more": 1}}'
-        (found,) = columns(record(text.encode())).events
+        (found,) = events(columns(record(text.encode())))
         assert found is not None
         assert (found.event_id, found.event, found.customer_id, found.event_time) == ("e1", "pay", "c1", NOW)
         assert (found.channel, found.session_id, found.device_id, found.received_at) == ("app", "s", "d", 5)
@@ -110,7 +116,7 @@ class TestEvents:
 
     def test_null_is_absent(self) -> None:
         names = ("channel", "session_id", "device_id", "received_at", "context", "properties")
-        nulls, absent = columns(record(event(**dict.fromkeys(names))), record(event())).events
+        nulls, absent = events(columns(record(event(**dict.fromkeys(names))), record(event())))
         assert nulls == absent
         assert absent is not None
         assert absent.context == absent.properties == Raw(b"")
@@ -143,39 +149,44 @@ class TestEvents:
         assert decoded.properties[0, 1:4].tolist() == [NOW, 6, 3]
         assert np.isnan(decoded.properties[1]).all()
 
-    def test_customers_are_in_order_of_first_appearance(self) -> None:
+    def test_customers(self) -> None:
         rows = [("b", "pay"), ("x", "other"), ("a", "start"), ("b", "pay"), ("客户", "pay")]
         decoded = columns(*(record(event(customer_id=who, event=what), who.encode()) for who, what in rows))
-        assert decoded.customers == ["b", "a", "客户"]
-        assert decoded.customer.tolist() == [0, -1, 1, 0, 2]
+        assert texts(decoded, Field.CUSTOMER_ID) == ["b", "x", "a", "b", "客户"]
+        assert decoded.customer_hash.tolist() == [hashed(who) for who, _ in rows]
         assert decoded.event_type.tolist() == [0, UNKNOWN, 2, 0, 0]
 
     def test_keys_are_those_of_the_event_types_concerned(self) -> None:
         rows = [("apply", "z"), ("pay", "y"), ("apply", "y"), ("apply", None), ("apply", "z")]
         decoded = columns(*(record(event(event=what, properties={"application_id": key})) for what, key in rows))
-        loan, note = decoded.keys
-        assert (loan.values, loan.index.tolist()) == (["z", "y"], [0, -1, 1, -1, 0])
-        assert (note.values, note.index.tolist()) == ([], [-1] * 5)
+        assert texts(decoded, Field.KEYS) == ["z", None, "y", None, "z"]
+        assert texts(decoded, Field.KEYS + 1) == [None] * 5
 
-    def test_keys_are_in_order_of_first_appearance_over_event_types(self) -> None:
+    def test_keys_over_event_types(self) -> None:
         decoder = Decoder(
             event_layout([], "UTC", EVENTS | {"end": EVENTS["apply"]}, [("loan", "application_id", ["end", "apply"])])
         )
         rows = [("end", "z"), ("apply", "y"), ("end", "x"), ("apply", "z"), ("start", "w")]
         records = [record(event(event=what, properties={"application_id": key})) for what, key in rows]
-        (loan,) = decoder.columns("t", 0, records).keys
-        assert (loan.values, loan.index.tolist()) == (["z", "y", "x"], [0, 1, 2, 0, -1])
+        assert texts(decoder.columns("t", 0, Records.of(records)), Field.KEYS) == ["z", "y", "x", "z", None]
 
-    def test_ids_hash_alike_in_every_process(self) -> None:
-        decoded = columns(record(event()), record(event(event_id="交易")), record(b""), record(event()))
-        program = (
-            "import xxhash, json, sys\n"
-            "hashes = [xxhash.xxh3_64_intdigest(x.encode()) for x in ('e1', '交易')]\n"
-            "print(json.dumps([h - (h >> 63 << 64) for h in hashes]))"
+    def test_a_key_is_checked_wherever_it_is_declared(self) -> None:
+        """Also on an event type that does not concern its entity."""
+        declared = EVENTS | {"end": EVENTS["apply"]}
+        decoder = Decoder(event_layout([], "UTC", declared, [("loan", "application_id", ["apply"])]))
+        rows = [event(event="end", properties={"application_id": key}) for key in ("x", "")]
+        decoded = decoder.columns("t", 0, Records.of(map(record, rows)))
+        assert texts(decoded, Field.KEYS) == [None, None]
+        assert [row.field for row in decoded.bad_rows] == ["properties.application_id"]
+
+    def test_ids_have_the_same_hash_in_every_process(self) -> None:
+        escaped = json.dumps(event(event_id="交易")).encode()
+        decoded = columns(
+            record(event()), record(event(event_id="交易")), record(b""), record(event()), record(escaped)
         )
-        command = [sys.executable, "-X", "utf8", "-c", program]
-        first, second = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-        assert decoded.event_id.tolist() == [first, second, 0, first]
+        first, second = hashed("e1"), hashed("交易")
+        assert decoded.id_hash.tolist() == [first, second, 0, first, second]
+        assert texts(decoded, Field.EVENT_ID) == ["e1", "交易", None, "e1", "交易"]
 
     def test_unknown_types_are_checked_in_their_envelope_only(self) -> None:
         decoded = columns(record(event(event="other", properties={"amount": "many"})))
@@ -357,14 +368,14 @@ def log(n: int) -> list[Record]:
 def test_one_bad_row_among_5000_costs_only_itself(at: int, value: bytes | None) -> None:
     records = log(5_000)
     records[at] = records[at]._replace(value=value, key=b"other")
-    decoded = DECODER.columns("t", 0, records)
+    decoded = DECODER.columns("t", 0, Records.of(records))
     good = np.delete(np.arange(5_000), at)
     assert [row.offset for row in decoded.bad_rows] == [at]
     assert decoded.event_type[at] == BAD
     assert (decoded.event_type[good] == 0).all()
     assert np.array_equal(decoded.properties[good, COLUMN["amount"]], good)
-    customers = [decoded.customers[index] for index in decoded.customer[good].tolist()]
-    assert customers == [f"c{i % 97}" for i in good.tolist()]
+    customers = decoded.texts(Field.CUSTOMER_ID).take(good).to_list()
+    assert customers == [f"c{i % 97}".encode() for i in good.tolist()]
 
 
 def test_200_bad_rows_in_a_row() -> None:
@@ -372,7 +383,7 @@ def test_200_bad_rows_in_a_row() -> None:
     broken = range(400, 600)
     for at in broken:
         records[at] = records[at]._replace(value=(records[at].value or b"")[: at % 100])
-    decoded = DECODER.columns("t", 0, records)
+    decoded = DECODER.columns("t", 0, Records.of(records))
     assert [(row.offset, row.value) for row in decoded.bad_rows] == [(at, records[at].value) for at in broken]
     assert np.flatnonzero(decoded.event_type == BAD).tolist() == list(broken)
     assert np.count_nonzero(decoded.event_type == 0) == 800

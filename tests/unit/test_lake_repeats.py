@@ -87,7 +87,7 @@ def test_compaction_keeps_rows_and_leaves_a_file_a_day(tmp_path: Path, made: lis
         lake.add(output)
         lake.commit()
     before = _rows(tmp_path)
-    lake.compact()
+    lake.compact(files_a_day=1)
     assert _rows(tmp_path) == before
     table = DeltaTable(tmp_path / "events")
     assert len(table.file_uris()) == len(table.partitions()) > 1

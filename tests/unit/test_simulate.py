@@ -19,8 +19,8 @@ import pytest
 from models.catalogue import Catalogue, load
 from models.decisions import Decision, Transition
 from models.decoding import Decoder
-from models.events import Record
 from models.layout import Layout
+from models.records import Record, Records
 from models.shard import Shard
 from streams.bank import DAY_MS
 from streams.record_files import read_records
@@ -38,6 +38,11 @@ SimRecord = tuple[int, bytes, bytes]
 
 def flat(settings: SimulationSettings) -> list[SimRecord]:
     return [one for times, keys, values in records(settings) for one in zip(times.tolist(), keys, values, strict=True)]
+
+
+def sim_records(batch: Records) -> list[SimRecord]:
+    rows = map(batch.record, range(batch.count))
+    return [(timestamp, key or b"", value or b"") for _, timestamp, key, value, _ in rows]
 
 
 def digest(settings: SimulationSettings) -> str:
@@ -147,7 +152,7 @@ def test_every_broken_record_is_a_bad_row_and_nothing_else_is(catalogue: Catalog
     simulated = flat(replace(SMALL, broken=0.1))
     decoder = Decoder(Layout.compile(catalogue).event_layout)
     batch = [Record(offset, *record) for offset, record in enumerate(simulated)]
-    columns = decoder.columns("zhice.events", 0, batch)
+    columns = decoder.columns("zhice.events", 0, Records.of(batch))
     assert len(columns.bad_rows) == 500
     assert len({bad.reason for bad in columns.bad_rows}) >= 9
 
@@ -243,8 +248,8 @@ def outcome(bank: list[SimRecord], catalogue: Catalogue) -> tuple[list[Transitio
     decisions: list[Decision] = []
     for first in range(0, len(bank), 10_000):
         batch = [Record(first + n, *record) for n, record in enumerate(bank[first : first + 10_000])]
-        out = shard.process(decoder.columns("zhice.events", 0, batch))
-        transitions += out.transitions
+        out = shard.process(decoder.columns("zhice.events", 0, Records.of(batch)))
+        transitions += out.transitions.structs(catalogue, out.columns)
         decisions += out.decisions
     return transitions, decisions
 
@@ -279,8 +284,7 @@ def test_a_file_gives_back_every_byte(tmp_path: Path, suffix: str) -> None:
     settings = replace(SMALL, events=60_000, broken=0.05)
     steps: list[int] = []
     stats = write_file(settings, path, steps.append)
-    read = [one for times, keys, values in read_records(path) for one in zip(times.tolist(), keys, values, strict=True)]
-    assert read == flat(settings)
+    assert [one for batch in read_records(path) for one in sim_records(batch)] == flat(settings)
     assert (stats.records, stats.broken, stats.duplicates, stats.events) == (60_000, 3_000, 300, 56_700)
     assert stats.bytes == path.stat().st_size
     assert sum(steps) == 60_000

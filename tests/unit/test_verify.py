@@ -46,9 +46,9 @@ def test_a_changed_number_is_reported(tmp_path: Path) -> None:
     events = [{"event": "transfer", "at": START, "properties": {"amount": 30.5, "direction": "out"}}]
     made = outputs(small_catalogue(), records(events))
     snapshot = made[-1].snapshots[0]
-    assert snapshot.features[0].tolist()[1:3] == [30.5, 30.5]  # transfer_out_7d, transfer_least_1h
-    snapshot.features[0, 1] += 1e-6
-    snapshot.features[0, 2] = float("nan")
+    assert snapshot.values[0].tolist()[1:3] == [30.5, 30.5]  # transfer_out_7d, transfer_least_1h
+    snapshot.values[0, 1] += 1e-6
+    snapshot.values[0, 2] = float("nan")
     _lake(tmp_path, made)
     assert verify(tmp_path, small_catalogue()).mismatches == [
         Mismatch("customer", "c1", None, "transfer_out_7d", 30.500001, 30.5),

@@ -1,0 +1,121 @@
+"""Many byte strings in one buffer: what is read of records is kept as spans, and copied only where it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.jit import kernel, part
+
+NULL: Final = -1  # size of a text that is NULL
+
+Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+
+
+class Texts(NamedTuple):
+    """n texts in UTF-8 (or any bytes): text i is data[start[i] : start[i] + size[i]]; a size of NULL means none.
+
+    data: uint8; start, size: int64[n].
+    """
+
+    data: Bytes
+    start: Ints
+    size: Ints
+
+    @classmethod
+    def of(cls, values: Iterable[bytes | None]) -> Texts:
+        """Texts that hold these values, one after another.
+
+        >>> Texts.of([b"a", None, b"bc"]).to_list()
+        [b'a', None, b'bc']
+        """
+        values = list(values)
+        size = np.array([NULL if value is None else len(value) for value in values], np.int64)
+        # a buffer that may be written to, as others are: for read-only arrays each kernel would be compiled once more
+        data = np.frombuffer(bytearray().join(value for value in values if value), np.uint8)
+        return cls(data, starts_of(size), size)
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        """How many texts there are (len() is that of a tuple)."""
+        return len(self.size)
+
+    def take(self, which: NDArray[np.int64] | slice) -> Texts:
+        """Some of the texts, in the same buffer."""
+        return Texts(self.data, self.start[which], self.size[which])
+
+    def value(self, number: int) -> bytes | None:
+        """One text."""
+        return value_at(self.data, self.start[number], self.size[number])
+
+    def text(self, number: int) -> str | None:
+        """One text as a string."""
+        value = self.value(number)
+        return None if value is None else value.decode()
+
+    def to_list(self) -> list[bytes | None]:
+        """All texts."""
+        return [self.value(number) for number in range(self.count)]
+
+    def packed(self) -> tuple[Bytes, NDArray[np.int32]]:
+        """The texts copied one behind the other: (uint8[total], offsets int32[n + 1]); NULL is an empty one.
+
+        Raises ValueError for more than 2 GiB.
+        """
+        ends = np.cumsum(np.maximum(self.size, 0))
+        total = int(ends[-1]) if self.count else 0
+        if total > np.iinfo(np.int32).max:
+            raise ValueError(f"{total} bytes of text in one array, at most {np.iinfo(np.int32).max}")
+        packed = np.empty(total, np.uint8)
+        copy_spans(self.data, self.start, self.size, packed)
+        offsets = np.zeros(self.count + 1, np.int32)
+        offsets[1:] = ends
+        return packed, offsets
+
+
+def value_at(data: Bytes, start: int | np.int64, size: int | np.int64) -> bytes | None:
+    """data[start : start + size]; None for a size of NULL."""
+    return None if size == NULL else data[start : start + size].tobytes()
+
+
+def starts_of(size: Ints) -> Ints:
+    """Where each text starts when texts of these sizes lie one behind the other."""
+    ends = np.cumsum(np.maximum(size, 0))
+    return ends - np.maximum(size, 0)
+
+
+def concatenate(parts: Sequence[Texts]) -> Texts:
+    """Texts of several buffers in one."""
+    shifts = np.cumsum([0, *(len(part.data) for part in parts)])
+    starts = [part.start + shift for part, shift in zip(parts, shifts.tolist(), strict=False)]
+    return Texts(
+        np.concatenate([part.data for part in parts]) if parts else np.empty(0, np.uint8),
+        np.concatenate(starts) if parts else np.empty(0, np.int64),
+        np.concatenate([part.size for part in parts]) if parts else np.empty(0, np.int64),
+    )
+
+
+@kernel
+def copy_spans(data, start, size, target):
+    """Copy data[start[i] : start[i] + size[i]] one behind the other into target."""
+    at = 0
+    for i in range(len(start)):
+        first = start[i]
+        for k in range(size[i]):
+            target[at + k] = data[first + k]
+        at += max(size[i], 0)
+
+
+@part
+def equal_bytes(data, start, size, other, other_start, other_size):
+    """Whether two spans hold the same bytes."""
+    if size != other_size:
+        return False
+    for k in range(size):
+        if data[start + k] != other[other_start + k]:
+            return False
+    return True

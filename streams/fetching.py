@@ -1,0 +1,197 @@
+"""Fetching without an object a record: what aiokafka's consumer fetched becomes columns, batch by batch.
+
+aiokafka makes a ConsumerRecord of every record, which costs more than all that Zhice does with it. Here its fetcher
+goes through the batches of a response as ever (checksums, control batches, aborted transactions, positions), but gets
+one thing for each batch, the batch itself; a kernel then reads all of them at once. Where it reaches into aiokafka:
+
+- `aiokafka.consumer.fetcher.MemoryRecords` is replaced by a subclass that keeps the bytes of the response. This
+  holds for every consumer of the process, and changes nothing for one that does not ask;
+- the dict `_records` of a consumer's `_fetcher`, where results wait to be taken: `deliver_batches` replaces it by one
+  that makes each `PartitionRecords` go through `Batches`, and give a batch where it would have made a record.
+
+`AIOKAFKA` is the version that this was written for; any other is refused when a consumer is asked to deliver batches.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import aiokafka
+import numpy as np
+from aiokafka import AIOKafkaConsumer
+from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
+from aiokafka.record.memory_records import MemoryRecords
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
+from faust.types import TP
+
+from models.record_batches import COUNT_AT, HEADER_BYTES, LENGTH_AT, LENGTH_END, MAGIC, MAGIC_AT, read_batches
+from models.records import Records
+from models.texts import Bytes, Ints
+
+AIOKAFKA: Final = "0.14.0"
+MIN_RECORD_BYTES: Final = 7  # of a record on the wire
+DECODERS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
+    1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode,
+}  # fmt: skip
+
+
+class FetchingError(RuntimeError):
+    """This aiokafka is not the one that streams/fetching.py reaches into."""
+
+
+def deliver_batches(consumer: AIOKafkaConsumer) -> None:
+    """Let a consumer that was started give `Batch`es in place of records: `fetched_records`, getmany. For good.
+
+    Raises FetchingError.
+    """
+    if aiokafka.__version__ != AIOKAFKA:
+        raise FetchingError(f"aiokafka is {aiokafka.__version__}; fetching needs {AIOKAFKA}: install requirements.lock")
+    consumer._fetcher._records = _Results(consumer._fetcher._records)
+
+
+class RecordsThread(AIOKafkaConsumerThread):
+    """Faust's consumer thread, where a fetch gives `Records`: for each partition some, of at most so many records."""
+
+    def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
+        """Faust reads uncommitted records: events that a worker sent on, or a producer took back, would come twice."""
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        deliver_batches(self._ensure_consumer())
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> dict[TP, list[Records]]:
+        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        return {tp: parts_of(records_of(batches), max_records) for tp, batches in fetched.items()}
+
+
+def parts_of(records: Records, size: int | None) -> list[Records]:
+    """The records in parts of at most `size`."""
+    size = size or records.count
+    return [records.take(slice(first, first + size)) for first in range(0, records.count, size)]
+
+
+class _Kept(MemoryRecords):  # type: ignore[misc]
+    """The batches of a response for one partition, as aiokafka takes them, and their bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.data = data
+
+
+fetcher.MemoryRecords = _Kept
+
+
+class _Results(OrderedDict[Any, Any]):
+    """What was fetched and not yet taken, by partition."""
+
+    def __setitem__(self, tp: Any, result: Any) -> None:
+        if isinstance(result, FetchResult):
+            _give_batches(result._partition_records)
+        super().__setitem__(tp, result)
+
+
+def _give_batches(fetched: PartitionRecords) -> None:
+    """Nothing of it has been taken yet."""
+    fetched._records = Batches(fetched._records.data, fetched.next_fetch_offset)
+    fetched._consumer_record = _itself
+
+
+def _itself(tp: object, batch: Batch) -> Batch:
+    return batch
+
+
+class Batches:
+    """The batches of a response for one partition, in the shape of aiokafka's MemoryRecords."""
+
+    def __init__(self, data: bytes, first_offset: int) -> None:
+        self.data, self.first_offset = data, first_offset
+        self._batches, self._at = MemoryRecords(data), 0
+
+    def has_next(self) -> bool:
+        return bool(self._batches.has_next())
+
+    def next_batch(self) -> Batch:
+        start = self._at
+        length = self.data[start + LENGTH_AT : start + LENGTH_END]
+        self._at = start + LENGTH_END + int.from_bytes(length, "big", signed=True)
+        if self._at < start + HEADER_BYTES or self.data[start + MAGIC_AT] != MAGIC:
+            raise CorruptRecordException("a record batch that is broken, or older than Kafka 0.11")
+        return Batch(self._batches.next_batch(), self, start, self._at)
+
+
+class Batch:
+    """One batch, in the shape of aiokafka's DefaultRecordBatch; gone through, it is a single record: itself."""
+
+    def __init__(self, batch: Any, response: Batches, start: int, end: int) -> None:
+        self._batch, self.response, self.start, self.end = batch, response, start, end
+        count = response.data[start + COUNT_AT : start + HEADER_BYTES]
+        self.count = max(0, int.from_bytes(count, "big", signed=True))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)  # the marker in a control batch
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.count:
+            yield self
+
+    @property
+    def offset(self) -> int:
+        """The last that it covers."""
+        return int(self._batch.next_offset) - 1
+
+    def payload(self) -> bytes:
+        """Its records, decompressed; empty for one that is not compressed."""
+        codec = self._batch.compression_type
+        if not codec:
+            return b""
+        if codec not in DECODERS:
+            raise UnsupportedCodecError(f"Unknown compression codec {codec}")
+        return DECODERS[codec](self.response.data[self.start + HEADER_BYTES : self.end])
+
+
+def records_of(batches: Sequence[Batch]) -> Records:
+    """The records of batches of one response, those before the offset that was asked for left out.
+
+    Raises CorruptRecordException, UnsupportedCodecError.
+    """
+    data, spans = _unpacked(batches)
+    count, room = sum(batch.count for batch in batches), int((spans[2] - spans[1]).sum())
+    if count * MIN_RECORD_BYTES > room:
+        raise CorruptRecordException(f"{count} records in {room} bytes")
+    records = Records(data, *(np.empty(count, np.int64) for _ in range(6)), np.empty(count, np.bool_))
+    whole = read_batches(data, *spans, records)
+    if whole < len(batches):
+        raise CorruptRecordException(f"the record batch at offset {batches[whole].base_offset} is broken")
+    return records.since(batches[0].response.first_offset)
+
+
+def _unpacked(batches: Sequence[Batch]) -> tuple[Bytes, tuple[Ints, Ints, Ints]]:
+    """The response and behind it what was compressed; in it, each batch's header, payload, and the payload's end."""
+    parts, spans = [batches[0].response.data], []
+    size = len(parts[0])
+    for batch in batches:
+        start, end = batch.start + HEADER_BYTES, batch.end
+        if payload := batch.payload():
+            parts.append(payload)
+            start, end = size, size + len(payload)
+            size = end
+        spans.append((batch.start, start, end))
+    header, starts, ends = np.array(spans, np.int64).T.copy()
+    return np.frombuffer(bytearray().join(parts), np.uint8), (header, starts, ends)

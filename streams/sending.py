@@ -1,0 +1,71 @@
+"""Sending columns: a kernel writes whole record batches, which aiokafka's producer sends as if it had built them."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.util import calc_crc32c
+
+from models.record_batches import ATTRIBUTES_AT, HEADER_BYTES, LENGTH_END, MAGIC, batch_end, write_records
+from models.records import Records
+
+BATCH_BYTES: Final = 1_000_000  # of a batch, at most; Kafka's brokers take 1 MiB
+TRANSACTIONAL: Final = 0x10  # attribute
+PRODUCER_AT: Final = 43
+CRC_AT: Final = 17
+_HEADER: Final = struct.Struct(">qiibIhiqqqhii")
+_PRODUCER: Final = struct.Struct(">qhi")
+_NO_EPOCH: Final = -1
+_NO_PRODUCER: Final = (-1, -1, 0)
+
+
+class WholeBatch(BatchBuilder):  # type: ignore[misc]
+    """Rows first … end - 1 of records as a batch; nothing can be added to it."""
+
+    def __init__(self, records: Records, first: int, end: int, payload_bytes: int, transactional: bool) -> None:
+        count, times = end - first, records.timestamp[first:end]
+        self._closed, self._relative_offset = True, count
+        self._buffer = bytearray(HEADER_BYTES + payload_bytes)
+        self._checked = False
+        length, attributes = len(self._buffer) - LENGTH_END, TRANSACTIONAL if transactional else 0
+        self._buffer[:HEADER_BYTES] = _HEADER.pack(
+            *(0, length, _NO_EPOCH, MAGIC, 0, attributes, count - 1),
+            *(int(times[0]), int(times.max()), *_NO_PRODUCER, count),
+        )
+        write_records(records, first, end, np.frombuffer(self._buffer, np.uint8)[HEADER_BYTES:])
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        _PRODUCER.pack_into(self._buffer, PRODUCER_AT, producer_id, producer_epoch, base_sequence)
+
+    def _build(self) -> bytearray:
+        if not self._checked:
+            crc = calc_crc32c(memoryview(self._buffer)[ATTRIBUTES_AT:])
+            struct.pack_into(">I", self._buffer, CRC_AT, crc)
+            self._checked = True
+        return self._buffer
+
+
+def batches_of(records: Records, *, transactional: bool = False) -> Iterator[WholeBatch]:
+    """The records in as few batches as fit; of headers they have only that of a tick. Offsets do not matter."""
+    first = 0
+    while first < records.count:
+        end, size = batch_end(records, first, BATCH_BYTES - HEADER_BYTES)
+        yield WholeBatch(records, first, end, size, transactional)
+        first = end
+
+
+async def send_records(
+    producer: AIOKafkaProducer, topic: str, partition: int, records: Records, *, transactional: bool = False
+) -> list[asyncio.Future[Any]]:
+    """Hand records to a producer; a future for each batch, done when the broker has acknowledged it.
+
+    transactional: whether the producer is.
+    """
+    batches = batches_of(records, transactional=transactional)
+    return [await producer.send_batch(batch, topic, partition=partition) for batch in batches]

@@ -1,0 +1,34 @@
+"""What was read of a partition of the state topic."""
+
+from __future__ import annotations
+
+from aiokafka import ConsumerRecord
+
+from models.shard_state import CLOSING_KEY
+from streams.state_log import Ends, Records, read_ends
+
+
+class StateCopy:
+    """The newest pages that a closing record stands behind, and those that none does yet."""
+
+    def __init__(self) -> None:
+        self.position = 0  # offset of the next record to read
+        self.closing: bytes | None = None
+        self.ends: Ends = {}
+        self._pages: dict[bytes, bytes] = {}
+        self._open: dict[bytes, bytes] = {}
+
+    def add(self, record: ConsumerRecord) -> None:
+        """The next record."""
+        self.position = record.offset + 1
+        if record.key != CLOSING_KEY:
+            self._open[record.key] = record.value
+            return
+        self._pages |= self._open
+        self._open = {}
+        self.closing, self.ends = record.value, read_ends(record.headers)
+
+    def records(self) -> Records:
+        """For `Shard.restore`: pages, the closing record, and the pages of a checkpoint that was never finished."""
+        closing = [] if self.closing is None else [(CLOSING_KEY, self.closing)]
+        return [*self._pages.items(), *closing, *self._open.items()]

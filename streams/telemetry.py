@@ -1,0 +1,205 @@
+"""What a worker counts and times, and what is read off it when Prometheus asks.
+
+The worker calls a method once a batch, checkpoint, commit or restore, never once an event. Counters are of this
+process: a replay after a crash counts again what it does again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Final, Protocol
+
+import numpy as np
+from faust.exceptions import ConsumerNotStarted
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from models.outputs import BatchOutput
+from models.plan import Status
+from models.shard import Shard
+
+SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+STRAYS_SAID_S: Final = 60.0  # between two warnings about them
+log = logging.getLogger(__name__)
+disable_created_metrics()  # a second series for each counter, which nobody asks for
+EVENT_STATUS: Final = {Status.APPLIED: "applied", Status.DUPLICATE: "duplicate", Status.UNKNOWN: "unknown"}
+
+
+class Telemetry:
+    """The counters of one worker, and which of its partitions are ready."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.partitions: set[int] | None = None  # assigned to the worker; None before it is in the group
+        self.checkpointed_at = time.monotonic()
+        self._strays_said = -STRAYS_SAID_S
+        self.highwater: Callable[[int], int | None] = _unknown  # end offset of a partition, as the consumer saw it
+        self._count_things()
+        self._time_things()
+        ProcessCollector(registry=self.registry)
+        Info("zhice", "The version that runs.", registry=self.registry).info({"version": version("zhice")})
+
+    def _count_things(self) -> None:
+        def counter(name: str, about: str, *labels: str) -> Counter:
+            return Counter(name, about, labels, registry=self.registry)
+
+        self._records = counter("zhice_records", "Records read, ticks and bad rows among them.")
+        self._events = counter("zhice_events", "Valid events, by what became of them.", "status")
+        self._late = counter("zhice_late_events", "Events too late for some feature.")
+        self._bad_rows = counter("zhice_bad_rows", "Records that are no valid event.", "reason")
+        self._candidates = counter("zhice_candidates", "Rules whose predicate held.", "rule")
+        self._decisions = counter("zhice_decisions", "What became of candidates.", "rule", "acted", "gate")
+        self._strays = counter("zhice_stray_events", "Events sent on to their customer's partition.", "partition")
+        self._triggers = counter("zhice_triggers", "Decisions to act, published.", "rule", "channel")
+        self._lake_failures = counter("zhice_lake_commit_failures", "Commits of the lake that failed.")
+
+    def _time_things(self) -> None:
+        def histogram(name: str, about: str) -> Histogram:
+            return Histogram(name, about, buckets=SECONDS, registry=self.registry)
+
+        self._checkpoints = histogram("zhice_checkpoint_seconds", "Checkpoints that were finished.")
+        self._lake_commits = histogram("zhice_lake_commit_seconds", "Commits of the lake, failed ones too.")
+        self._restores = histogram("zhice_restore_seconds", "Restores of a partition.")
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Times the restore of a partition."""
+        with self._restores.time():
+            yield
+
+    def batch(self, output: BatchOutput) -> None:
+        """Counts what came out of a record batch."""
+        self._records.inc(len(output.columns))
+        self._late.inc(int(np.count_nonzero(output.late)))
+        counts = np.bincount(output.status, minlength=len(Status)).tolist()
+        for status, name in EVENT_STATUS.items():
+            self._events.labels(name).inc(counts[status])
+        for reason, count in Tally(row.reason.value for row in output.columns.bad_rows).items():
+            self._bad_rows.labels(reason).inc(count)
+        made = Tally((d.rule, d.channel, d.acted, d.gate or "") for d in output.decisions)
+        for (rule, channel, acted, gate), count in made.items():
+            self._candidates.labels(rule).inc(count)
+            self._decisions.labels(rule, str(acted).lower(), gate).inc(count)
+            if acted:
+                self._triggers.labels(rule, channel).inc(count)
+
+    def strays(self, partition: int, count: int) -> None:
+        """Events came to a partition that is not their customer's; the log says so now and then."""
+        self._strays.labels(str(partition)).inc(count)
+        if time.monotonic() - self._strays_said > STRAYS_SAID_S:
+            self._strays_said = time.monotonic()
+            log.warning(
+                "%d events in partition %d belong to others, and are sent on with the next checkpoint: their producer "
+                "partitions otherwise. With librdkafka set partitioner=murmur2_random",
+                count, partition,
+            )  # fmt: skip
+
+    def checkpointed(self, seconds: float) -> None:
+        """A checkpoint is finished, and took this long."""
+        self.checkpointed_at = time.monotonic()
+        self._checkpoints.observe(seconds)
+
+    @contextmanager
+    def lake_commit(self) -> Iterator[None]:
+        """Times a commit of the lake, and counts it if it fails."""
+        with self._lake_commits.time(), self._lake_failures.count_exceptions():
+            yield
+
+
+class Observed(Protocol):
+    """What is read of a worker.
+
+    `shards` are of the partitions that are restored; `trouble` says why it cannot go on for now; `failed` is done when
+    it must end.
+    """
+
+    telemetry: Telemetry
+    failed: asyncio.Future[None]
+
+    @property
+    def shards(self) -> dict[int, Shard]: ...
+
+    @property
+    def trouble(self) -> str | None: ...
+
+    def next_offset(self, partition: int) -> int: ...
+
+
+def unready(worker: Observed) -> str | None:
+    """Why a worker is not ready; None when it is."""
+    telemetry = worker.telemetry
+    if worker.failed.done():
+        return "it has failed and is ending; its log says why"
+    if worker.trouble:
+        return worker.trouble
+    if telemetry.partitions is None:
+        return "it waits to join the consumer group"
+    waiting = sorted(telemetry.partitions - set(worker.shards))
+    return f"it restores partitions {', '.join(map(str, waiting))}" if waiting else None
+
+
+class WorkerCollector(Collector):
+    """What is read off a worker when somebody asks."""
+
+    def __init__(self, worker: Observed) -> None:
+        self.worker = worker
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        telemetry = self.worker.telemetry
+        yield _gauge("zhice_ready", "1 when all its partitions work and nothing is wrong.", not unready(self.worker))
+        yield _gauge("zhice_trouble", "1 while it cannot go on, and tries again.", bool(self.worker.trouble))
+        yield _gauge("zhice_partitions", "Partitions that are assigned to it.", len(telemetry.partitions or ()))
+        age = time.monotonic() - telemetry.checkpointed_at
+        yield _gauge("zhice_checkpoint_age_seconds", "Since the last finished checkpoint, or the start.", age)
+        yield self._lags()
+        yield from self._sizes()
+
+    def _lags(self) -> GaugeMetricFamily:
+        lag = GaugeMetricFamily("zhice_lag_records", "Records not yet processed.", labels=["partition"])
+        for partition in sorted(self.worker.shards):
+            if (end := self._end(partition)) is not None:
+                lag.add_metric([str(partition)], max(0, end - self.worker.next_offset(partition)))
+        return lag
+
+    def _end(self, partition: int) -> int | None:
+        try:
+            return self.worker.telemetry.highwater(partition)
+        except (AssertionError, ConsumerNotStarted):  # it is being taken away, or not yet here
+            return None
+
+    def _sizes(self) -> Iterator[GaugeMetricFamily]:
+        rows = GaugeMetricFamily("zhice_state_rows", "Entities in the state.", labels=["partition", "kind"])
+        size = GaugeMetricFamily("zhice_state_bytes", "Memory of the state's arrays.", labels=["partition"])
+        for partition, shard in sorted(self.worker.shards.items()):
+            rows.add_metric([str(partition), "customers"], shard.rows.customers.count)
+            rows.add_metric([str(partition), "instances"], shard.rows.instances.count)
+            size.add_metric([str(partition)], _bytes(shard))
+        yield rows
+        yield size
+
+
+def _unknown(_: int) -> None:
+    """No consumer yet."""
+
+
+def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, about, value=float(value))
+
+
+def _bytes(shard: Shard) -> int:
+    rows = shard.rows
+    return sum(array.nbytes for arrays in (rows.state, rows.customers, rows.instances) for array in arrays)

@@ -1,0 +1,179 @@
+"""Faults that pass: a lake or a broker that is away, a worker that is asleep, a stop at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaError
+
+from models.layout import Layout
+from sinks.writer import Lake
+from streams import app
+from streams.catalogues import read_catalogue
+from streams.kafka_broker import ApacheKafka
+from streams.settings import Settings
+from streams.state_log import FencedError
+from streams.watchdog import StuckError
+from streams.worker import Worker
+from tests.integration.worked import assert_exact, prepare, records_of, repeats
+from tests.workers import STOP_S, archived, ended, start_worker, stop, tail, wait_for
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+LAYOUT = Layout.compile(read_catalogue())
+DEADLINE_S = 90
+
+
+async def until(condition: Any, what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.05)
+
+
+def test_a_lake_that_is_away_is_waited_for(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """The worker says so, takes no more, and goes on by itself; nothing is lost."""
+    settings, records = prepare(
+        apache_kafka, topic_prefix, tmp_path, events=20_000, fetch_records=200, partitions=2, checkpoint_s=0.1
+    )
+    lake, away, in_log = Path(settings.lake), tmp_path / "away", records_of(settings)
+
+    async def take_away_and_bring_back(worker: Worker) -> bool:
+        await until(lambda: worker.events > 1000, "events")
+        lake.rename(away)
+        lake.touch()  # a file where the folder was: root may write everywhere else
+        await until(lambda: worker.trouble, "a trouble")
+        assert "lake" in str(worker.trouble) and "cannot be written" in str(worker.trouble)
+        await asyncio.sleep(1)  # a batch may have been under way
+        seen = worker.events
+        await asyncio.sleep(2)
+        assert worker.events == seen < in_log
+        lake.unlink()
+        away.rename(lake)
+        await until(lambda: worker.events >= in_log, "all events")
+        assert worker.trouble is None
+        return False
+
+    asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), take_away_and_bring_back))
+    assert_exact(settings, records)
+    assert repeats(settings) == 0
+
+
+def test_a_broker_that_is_away_is_waited_for(topic_prefix: str, tmp_path: Path) -> None:
+    """For longer than the session timeout: the worker leaves the group and comes back, in the same process."""
+    with ApacheKafka() as broker:
+        settings, records = prepare(broker, topic_prefix, tmp_path, events=20_000, fetch_records=200, partitions=2)
+        in_log = records_of(settings)
+
+        async def stop_and_go(worker: Worker) -> bool:
+            await until(lambda: worker.events > 1000, "events")
+            os.kill(broker.pid, signal.SIGSTOP)
+            try:
+                await until(lambda: worker.trouble, "a trouble")
+                await asyncio.sleep(settings.session_timeout_s + 2)
+            finally:
+                os.kill(broker.pid, signal.SIGCONT)
+            await until(lambda: sum(shard.next_offset for shard in worker.shards.values()) >= in_log, "all events")
+            assert worker.trouble is None
+            return False
+
+        asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), stop_and_go))
+        assert_exact(settings, records)
+
+
+def test_after_an_error_of_kafka_the_worker_begins_again(broker: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """From its last checkpoint, in the same process; what it had sent is not sent again."""
+    settings, records = prepare(broker, topic_prefix, tmp_path, events=20_000, fetch_records=200, partitions=2)
+    in_log = records_of(settings)
+
+    async def break_twice(worker: Worker) -> bool:
+        for _ in range(2):
+            seen = worker.events
+            await until(lambda seen=seen: worker.events > seen + 2000, "events")  # type: ignore[misc]
+            worker.fail(KafkaError("a test"))
+            await until(lambda: worker.trouble, "a trouble")
+            assert str(worker.trouble) == "the worker begins again: KafkaError: a test"
+            await until(lambda: not worker.trouble, "no trouble")
+        await until(lambda: sum(shard.next_offset for shard in worker.shards.values()) >= in_log, "all events")
+        return False
+
+    asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), break_twice))
+    assert_exact(settings, records)
+    assert repeats(settings) == 0
+
+
+def test_a_worker_that_was_asleep_is_fenced(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """SIGSTOP for longer than the session, SIGCONT when another worker has done all: it writes nothing, and says so."""
+    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=20_000, fetch_records=200, partitions=2)
+    logs = [tmp_path / "first.log", tmp_path / "second.log"]
+    with ended(start_worker(settings, logs[0])) as first:
+        wait_for(lambda: archived(settings.lake) > 0, "some", DEADLINE_S, logs[0])
+        first.send_signal(signal.SIGSTOP)
+        assert archived(settings.lake) < records, "the log was too short"
+        with ended(start_worker(settings, logs[1])) as second:
+            wait_for(lambda: archived(settings.lake) >= records, "all", DEADLINE_S, logs[1])
+            first.send_signal(signal.SIGCONT)
+            assert first.wait(DEADLINE_S) == FencedError.exit_code, tail(logs[0])
+            stop(second, logs[1])
+    assert "another worker has taken partition" in logs[0].read_text()
+    assert_exact(settings, records)
+
+
+def test_lag_without_progress_ends_a_worker(broker: Any, topic_prefix: str, tmp_path: Path) -> None:
+    settings, _ = prepare(broker, topic_prefix, tmp_path, events=5000, fetch_records=200, watchdog_s=2.0)
+
+    async def hang(worker: Worker) -> bool:
+        await until(lambda: worker.events > 0, "events")
+        async with worker._stepping:
+            await asyncio.Event().wait()
+        return False
+
+    with pytest.raises(StuckError, match=r"no progress for 2 s in partition \d, [\d,]+ records behind"):
+        asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), hang))
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.5, 1.0, 2.0, 4.0])
+def test_sigterm_at_any_time_ends_a_worker_well(after_s: float, apache_kafka: Any, tmp_path: Path) -> None:
+    settings = Settings(
+        broker=apache_kafka.address, prefix="sigterm", app=f"sigterm-{after_s}", lake=str(tmp_path / "l")
+    )
+    log = tmp_path / "worker.log"
+    with ended(start_worker(settings, log)) as worker:
+        wait_for(lambda: hears_sigterm(worker.pid), "a handler of SIGTERM", DEADLINE_S, log)
+        time.sleep(after_s)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(STOP_S) == 0, tail(log)
+    assert "stopped" in tail(log) and "Traceback" not in tail(log)
+
+
+def hears_sigterm(pid: int) -> bool:
+    """Before that, Python is still starting."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_rebalance_leaves_what_stays_as_it_is(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """A worker that joins restores its half, and the other reads nothing anew; when it leaves, its half comes back."""
+    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=10_000)
+    logs = [tmp_path / "first.log", tmp_path / "second.log"]
+    with ended(start_worker(settings, logs[0])) as first:
+        wait_for(lambda: restored(logs[0]) == 4, "four partitions", DEADLINE_S, logs[0])
+        with ended(start_worker(settings, logs[1])) as second:
+            wait_for(lambda: restored(logs[1]) == 2, "two partitions", DEADLINE_S, logs[1])
+            wait_for(lambda: archived(settings.lake) >= records, "all", DEADLINE_S, logs[1])
+            assert restored(logs[0]) == 4
+            stop(second, logs[1])
+        wait_for(lambda: restored(logs[0]) == 6, "two more partitions", DEADLINE_S, logs[0])
+        stop(first, logs[0])
+    assert_exact(settings, records)
+    assert repeats(settings) == 0
+
+
+def restored(log: Path) -> int:
+    return log.read_text().count("restored partition") if log.exists() else 0
