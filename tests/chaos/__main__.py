@@ -7,6 +7,7 @@ SEED=7 python -m tests.chaos --short
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import random
 import sys
@@ -28,6 +29,8 @@ def main() -> int:
     seed = given.seed if given.seed is not None else int(os.environ.get("SEED") or random.randrange(1 << 30))
     names = given.scenario or list(SCENARIOS)
     sizes = _sizes(given)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers that are away are meant
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     print(f"SEED={seed} {' '.join(names)}: {sizes}", flush=True)
     outcomes, failed = [], False
     for name in names:

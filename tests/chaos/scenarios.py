@@ -20,6 +20,7 @@ from streams.steps import Step
 from tests.chaos.arena import Arena, ChaosError, Ground, Outcome
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+CRASH_S = 8  # from a crash at a step to the next one, about
 ALARM_S = 10  # in which a full disk must be said
 ALARM = "the worker waits"
 EVENT_TIME = re.compile(rb'"event_time":\s*(\d+)')
@@ -35,7 +36,7 @@ class Sizes:
     storm_events: int = 2_000_000
     events: int = 300_000  # of the other scenarios
     crashes: int = 20  # at each step
-    crash_events: int = 60_000
+    crash_rate: int = 500  # events a second
     changes: int = 50  # joins and leaves
     change_every_s: float = 6.0
     idle_s: float = 30.0  # that no partition may stand still in a storm of changes
@@ -47,7 +48,7 @@ class Sizes:
 
 
 SHORT = Sizes(
-    workers=2, kills=5, kill_every_s=3.0, storm_events=60_000, events=30_000, crashes=1, crash_events=20_000, changes=6,
+    workers=2, kills=5, kill_every_s=3.0, storm_events=60_000, events=30_000, crashes=1, crash_rate=500, changes=6,
     change_every_s=5.0, idle_s=120.0, zombies=1, restarts=2, outage_s=8.0, leader_kills=1, fills=1,
 )  # fmt: skip
 
@@ -70,20 +71,26 @@ def crash_points(ground: Ground, sizes: Sizes) -> Outcome:
     random = Random(f"crash points {ground.seed}")
     steps = [f"{step}:{random.randint(1, 3)}" for step in Step for _ in range(sizes.crashes)]
     random.shuffle(steps)
-    events = sizes.crash_events * sizes.crashes
-    with Arena(ground, "crash_points", events=events, seconds=len(steps) * 5, count=1).begin() as arena:
+    seconds = len(steps) * CRASH_S
+    begun = Arena(
+        ground, "crash_points", events=int(sizes.crash_rate * seconds), seconds=seconds, count=1, instance_id="one"
+    ).begin()
+    with begun as arena:
+        parts = [",".join(steps[first : first + 12]) for first in range(0, len(steps), 12)]
+        arena.fleet.die_at = {0: [f"{part}," if "," not in part else part for part in parts]}
         arena.fleet.kill(0)  # the one that began
-        arena.fleet.die_at = {0: list(steps), 1: []}
-        for _ in steps:
-            before = arena.fleet.ended[-9]
-            if arena.is_fed and arena.watch.lag == 0:
-                break
-            arena.until(lambda before=before: arena.fleet.ended[-9] > before or arena.is_over, "a crash at a step", 120)  # type: ignore[misc]
-            arena.say(f"{arena.fleet.ended[-9]} of {len(steps)} crashes")
-        crashes = arena.fleet.ended[-9]
-        if crashes < len(steps):
-            raise ChaosError(f"the log was at its end after {crashes} of {len(steps)} crashes: give it more events")
-        return arena.finish(crashes)
+        for number in range(len(parts)):
+            arena.until(
+                lambda number=number: arena.fleet.ended[0] > number or arena.is_over,  # type: ignore[misc]
+                "twelve crashes at steps",
+                12 * 4 * CRASH_S,
+            )
+            if arena.fleet.ended[0] <= number:
+                raise ChaosError(
+                    f"the log was at its end before all crashes: give it more events\n{arena.fleet.tail()}"
+                )
+            arena.say(f"{min(12 * (number + 1), len(steps))} of {len(steps)} crashes")
+        return arena.finish(len(steps))
 
 
 def rebalance_storm(ground: Ground, sizes: Sizes) -> Outcome:
