@@ -86,9 +86,9 @@ def test_a_broker_that_is_away_is_waited_for(topic_prefix: str, tmp_path: Path) 
         assert_exact(settings, records)
 
 
-def test_after_an_error_of_kafka_the_worker_begins_again(broker: Any, topic_prefix: str, tmp_path: Path) -> None:
+def test_after_an_error_of_kafka_the_worker_begins_again(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
     """From its last checkpoint, in the same process; what it had sent is not sent again."""
-    settings, records = prepare(broker, topic_prefix, tmp_path, events=20_000, fetch_records=200, partitions=2)
+    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=20_000, fetch_records=200, partitions=2)
     in_log = records_of(settings)
 
     async def break_twice(worker: Worker) -> bool:
