@@ -104,18 +104,23 @@ class FencedLog:
         await producer.send_offsets_to_transaction({self.source: OffsetAndMetadata(offset, "")}, self.settings.app)
 
     async def _transact(self, fill: Callable[[AIOKafkaProducer], Awaitable[None]]) -> None:
-        assert self._producer is not None, "not open"
+        producer = self._producer
+        if producer is None:  # a rebalance took the partition away while a checkpoint was on its way
+            raise self._fenced()
         try:
-            await self._producer.begin_transaction()
-            await fill(self._producer)
-            await self._producer.commit_transaction()
+            await producer.begin_transaction()
+            await fill(producer)
+            await producer.commit_transaction()
         except ProducerFenced:
-            raise FencedError(
-                f"another worker has taken partition {self.partition} over: this one did not answer for longer than "
-                "--session-timeout-s. Nothing is lost; start it again"
-            ) from None
+            raise self._fenced() from None
         except AssertionError as error:  # aiokafka's answer when its sender has failed before
             raise KafkaError(f"the transaction of partition {self.partition} failed: {error}") from error
+
+    def _fenced(self) -> FencedError:
+        return FencedError(
+            f"another worker has taken partition {self.partition} over: this one did not answer for longer than "
+            "--session-timeout-s, or it was stopped in a rebalance. Nothing is lost; start it again"
+        )
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None

@@ -60,7 +60,7 @@ class SimLake(Lake):
     def _sorted(self, table: Any, rows: Any) -> Any:
         return rows
 
-    def _write(self, delta: Any, rows: Any, moved: dict[str, int]) -> None:
+    def _write(self, table: Any, delta: Any, rows: Any, moved: dict[str, int]) -> None:
         self._before_write("before")
         delta.append(rows, moved)
         self._before_write("after")

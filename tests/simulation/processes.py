@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from streams.app import guard
+from streams.app import attempted, guard
 from streams.batches import RecordBatch
 from streams.recovery import RestoreError
 from streams.settings import Settings
@@ -134,9 +134,11 @@ class Process:
     # --- what Faust and its consumer do
 
     async def _main(self) -> None:
-        worker = self.worker = Worker(SETTINGS, self.world.layout, self.lake)
+        worker: Worker | None = None
         while True:
             try:
+                worker = worker or Worker(SETTINGS, self.world.layout, self.lake)
+                self.worker = worker
                 await self._attempt(worker)
             except (AgainError, KafkaError):
                 continue
@@ -161,6 +163,8 @@ class Process:
             parts = (self._membership, self._batches, self._checkpoints, self._signal)
             tasks = [self.loop.create_task(part(worker)) for part in parts]
             tasks.append(self.loop.create_task(self._fetches()))
+            for task in tasks:
+                task.add_done_callback(self._check)
             await worker.failed
             await worker.stop()
         finally:
@@ -168,6 +172,11 @@ class Process:
                 task.cancel()
             await worker.end()
             self.world.group.leave(self)
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        """A task of Faust's ends when it is cancelled, not before."""
+        if not self.loop.dead and not task.cancelled() and (error := task.exception()) is not None:
+            self.world.violation = f"process {self.number} failed: {error!r}"
 
     async def _signal(self, worker: Worker) -> None:
         """SIGTERM."""
@@ -185,7 +194,7 @@ class Process:
             self._position.clear()
             await worker.ownership.assign(given)
             await self.operation("rebalance", lambda: None, lambda: group.must_join(self))
-            await guard(worker, worker.revoked)
+            await attempted(worker.failed, worker.revoked)
             group.ask_to_join(self)
 
     async def _fetches(self) -> None:
@@ -196,7 +205,7 @@ class Process:
     async def _batches(self, worker: Worker) -> None:
         while True:
             batch = await self.operation("take", self._queue.popleft, lambda: bool(self._queue))
-            await guard(worker, worker.take, batch)
+            await guard(worker.failed, worker.take, batch)
 
     def _can_fetch(self) -> bool:
         log = self.world.broker.log
@@ -209,7 +218,7 @@ class Process:
         records = log(*tp).read(
             self._position[tp], self._position[tp] + self.world.random.randint(1, self.world.fetch_records)
         )
-        batch = RecordBatch(tp, records)
+        batch = RecordBatch(tp, self.world.batch_of(records))
         batch.start = self._next.get(tp, batch.offset + 1)
         self._next[tp] = self._position[tp] = batch.offset + 1
         return batch
@@ -217,7 +226,7 @@ class Process:
     async def _checkpoints(self, worker: Worker) -> None:
         while True:
             await self.operation("due", lambda: None, lambda: self._is_due(worker))
-            await guard(worker, worker.checkpoint)
+            await guard(worker.failed, worker.checkpoint)
 
     def _is_due(self, worker: Worker) -> bool:
         return self.world.random.random() < 0.3 and any(

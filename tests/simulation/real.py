@@ -7,15 +7,20 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from random import Random
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 
 from models.decoding import Decoder
 from models.layout import Layout
+from models.records import Records
 from models.shard import Shard
 from sinks.rows import RowMaker
+from streams import outputs, sending
 from streams.outputs import Item, Outputs
-from tests.simulation.brokers import Stored
+from streams.routing import partition_of
+from streams.troubles import Troubles
+from tests.simulation.brokers import SimBatch, Stored
 from tests.simulation.delta import DeltaFiles, SimLake
 from tests.simulation.processes import EVENTS, SETTINGS, Process
 from tests.simulation.runs import Files, sent, state_of
@@ -31,11 +36,27 @@ class Recorder(Outputs):
     """Keeps what would be sent."""
 
     def __init__(self) -> None:
-        self.settings = SETTINGS
+        super().__init__(SETTINGS, small_catalogue(), Troubles())
         self.values: dict[str, list[bytes]] = {SETTINGS.topic(kind): [] for kind in KINDS}
 
     async def send(self, topic: str, partition: int, timestamp: int, items: Iterable[Item]) -> None:
         self.values[topic] += [value or b"" for _, value, _ in items]
+
+    async def send_records(self, topic: str, partition: int, records: Records) -> None:
+        self.values[topic] += [value or b"" for value in records.values.to_list()]
+
+
+def batches_of(records: Records, *, transactional: bool = False) -> Iterator[SimBatch]:
+    """In the place of `streams.sending.batches_of`."""
+    batch = SimBatch()
+    for one in map(records.record, range(records.count)):
+        given = {"key": one.key, "value": one.value, "timestamp": one.timestamp, "headers": one.headers}
+        if batch.append(**given) is None:
+            yield batch
+            batch = SimBatch()
+            batch.append(**given)
+    if batch.records:
+        yield batch
 
 
 class RealKit:
@@ -46,21 +67,29 @@ class RealKit:
         return Layout.compile(small_catalogue())
 
     def patches(self) -> list[Any]:
-        return []
+        return [mock.patch.object(module, "batches_of", batches_of) for module in (sending, outputs)]
 
     def log(self, random: Random) -> list[tuple[int, int, bytes, bytes]]:
         records = random_records(random.randrange(1 << 30), RECORDS)
         return [
-            (sum(record.key or b"") % SETTINGS.partitions, record.timestamp, record.key or b"", record.value or b"")
+            (
+                partition_of(record.key or b"", SETTINGS.partitions),
+                record.timestamp,
+                record.key or b"",
+                record.value or b"",
+            )
             for record in records
         ]
+
+    def batch_of(self, records: list[Stored]) -> Any:
+        return Records.of(records)
 
     def new_lake(self, files: Files, process: Process) -> Any:
         return SimLake(files, small_catalogue(), process.world.at_write())
 
     def differences(self, world: World, files: Files, number: int, records: list[Stored]) -> Iterator[str]:
         shard, decoder = Shard(self.layout, EVENTS, number), Decoder(self.layout.event_layout)
-        output = shard.process(decoder.columns(EVENTS, number, records))  # type: ignore[arg-type]
+        output = shard.process(decoder.columns(EVENTS, number, Records.of(records)))
         yield from self._topics(world, number, output)
         rows = RowMaker(small_catalogue()).tables(output)
         for name in TABLES:

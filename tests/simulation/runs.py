@@ -12,7 +12,7 @@ from unittest import mock
 from aiokafka import TopicPartition
 
 from streams import clients, steps
-from streams.recovery import StateCopy
+from streams.state_copy import StateCopy
 from tests.simulation.brokers import SimProducer, SimReader, Stored
 from tests.simulation.delta import DeltaFiles
 from tests.simulation.processes import EVENTS, SETTINGS, Process
@@ -30,6 +30,9 @@ class Kit(Protocol):
 
     def log(self, random: Random) -> list[tuple[int, int, bytes, bytes]]:
         """(partition, timestamp in ms, key, value) of each record."""
+
+    def batch_of(self, records: list[Stored]) -> Any:
+        """What a fetch returns."""
 
     def new_lake(self, files: Files, process: Process) -> Any: ...
 
@@ -84,7 +87,7 @@ def run(kit: Kit, seed: int, *, traced: bool = False) -> Result:
     random = Random(f"log {seed}")
     log = kit.log(random)
     files: Files = {}
-    world = World(seed, Faults(random), lambda process: kit.new_lake(files, process), kit.layout, traced)
+    world = World(seed, Faults(random), lambda process: kit.new_lake(files, process), kit.layout, kit.batch_of, traced)
     _Current.world = world
     world.run(log)
     found = world.violation or "; ".join(_differences(kit, world, files))

@@ -112,7 +112,7 @@ async def state_before_lake(self: Checkpoints, cuts: list[Cut], sent: list[Sent]
 async def settle_nothing(self: Outputs, sent: list[Sent]) -> None: ...
 
 
-def write_without_position(self: SimLake, delta: Any, rows: Any, moved: dict[str, int]) -> None:
+def write_without_position(self: SimLake, table: Any, delta: Any, rows: Any, moved: dict[str, int]) -> None:
     self._before_write("before")
     delta.append(rows, {})
     self._before_write("after")
@@ -127,8 +127,8 @@ async def take_whatever_comes(self: Worker, batch: Any) -> None:
     if owned is None:
         return
     shard = owned.shard
-    records = [record for record in batch.records if record.offset >= shard.next_offset]
-    if records:
+    records = batch.records.since(shard.next_offset)
+    if records.count:
         await self.put_out(shard.process(self.decoder.columns(shard.topic, shard.partition, records)))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -40,11 +41,33 @@ class Columns:
         return len(self.records)
 
 
+class Batch:
+    """models.records.Records, as far as the worker looks."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        self.records = records
+
+    @property
+    def count(self) -> int:
+        return len(self.records)
+
+    @property
+    def offset(self) -> list[int]:
+        return [record.offset for record in self.records]
+
+    @property
+    def timestamp(self) -> list[int]:
+        return [record.timestamp for record in self.records]
+
+    def since(self, offset: int) -> Batch:
+        return Batch([record for record in self.records if record.offset >= offset])
+
+
 class Decoder:
     def __init__(self, layout: Any) -> None: ...
 
-    def columns(self, topic: str, partition: int, records: Sequence[Any]) -> Columns:
-        return Columns(topic, partition, records)
+    def columns(self, topic: str, partition: int, records: Batch) -> Columns:
+        return Columns(topic, partition, records.records)
 
 
 class Shard:
@@ -54,7 +77,8 @@ class Shard:
         self.topic, self.partition = topic, partition
         self.counts: dict[str, int] = {}
         self.next_offset, self.clock = 0, 0
-        self.rows = SimpleNamespace(customer_ids=self.counts)
+        self.rows = SimpleNamespace(customers=SimpleNamespace(count=0))
+        self.migration: tuple[str, ...] = ()
         self.unfinished: set[str] = set()
         self._dirty: set[str] = set()
 
@@ -124,6 +148,9 @@ class Rows:
         assert name == "offset"
         return [offset for offset, _ in self.rows]
 
+    def combine_chunks(self) -> Rows:
+        return self
+
     def filter(self, kept: list[bool]) -> Rows:
         return Rows([row for row, keep in zip(self.rows, kept, strict=True) if keep])
 
@@ -131,6 +158,7 @@ class Rows:
 # In the place of pyarrow and pyarrow.compute in sinks/writer.py.
 arrow = SimpleNamespace(concat_tables=lambda tables: Rows([row for table in tables for row in table.rows]))
 compute = SimpleNamespace(
+    min=lambda values: SimpleNamespace(as_py=lambda: min(values, default=None)),
     multiply=lambda values, factor: [value * factor for value in values],
     subtract=lambda values, less: [value - less for value in values],
     greater=lambda values, limit: [value > limit for value in values],
@@ -146,21 +174,41 @@ class RowMaker:
         triggers = Rows(list(output.triggers))
         return {name: rows for name, rows in (("events", events), ("triggers", triggers)) if rows.num_rows}
 
+    def whole(self, name: str, rows: Rows) -> Rows:
+        return rows
+
 
 def tables(catalogue: Any) -> list[Any]:
     """In the place of sinks.schemas.tables."""
     return [SimpleNamespace(name=name) for name in TABLES]
 
 
+class Telemetry:
+    """streams.telemetry.Telemetry counts for Prometheus; here nobody asks."""
+
+    def batch(self, output: Any) -> None: ...
+
+    def checkpointed(self, took_s: float) -> None: ...
+
+    def lake_commit(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def restoring(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 class ToyKit:
     """Thousands of seeds a minute."""
 
-    layout = SimpleNamespace(event_layout=None)
+    layout = SimpleNamespace(event_layout=None, catalogue=None)
 
     def patches(self) -> list[Any]:
         return [
             mock.patch.object(outputs.Outputs, "publish", publish),
+            mock.patch.object(outputs.transition_records, "pieces_of", lambda catalogue: None),
             mock.patch.object(worker, "Decoder", Decoder),
+            mock.patch.object(worker.Worker, "_keep_strays", lambda self, columns, records: None),
+            mock.patch.object(worker, "Telemetry", Telemetry),
             mock.patch.object(recovery, "Shard", Shard),
             mock.patch.object(writer, "RowMaker", RowMaker),
             mock.patch.object(writer, "tables", tables),
@@ -171,6 +219,9 @@ class ToyKit:
     def log(self, random: Random) -> list[tuple[int, int, bytes, bytes]]:
         keys = [b"c%d" % random.randrange(CUSTOMERS) for _ in range(random.randint(4, 14))]
         return [(random.randrange(SETTINGS.partitions), at, key, key) for at, key in enumerate(keys)]
+
+    def batch_of(self, records: list[Stored]) -> Any:
+        return Batch(records)
 
     def new_lake(self, files: Files, process: Process) -> Any:
         return SimLake(files, None, process.world.at_write())

@@ -23,9 +23,16 @@ class World:
     fetch_records = 4
 
     def __init__(
-        self, seed: int, faults: Faults, new_lake: Callable[[Process], Any], layout: Any, traced: bool
+        self,
+        seed: int,
+        faults: Faults,
+        new_lake: Callable[[Process], Any],
+        layout: Any,
+        batch_of: Callable[[list[Any]], Any],
+        traced: bool,
     ) -> None:
         self.random, self.faults, self.layout, self.new_lake = Random(seed), faults, layout, new_lake
+        self.batch_of = batch_of  # from stored records to what a fetch returns
         self.now = 0.0
         self.broker, self.group = SimBroker(), Group(self)
         self.operations: list[Operation] = []

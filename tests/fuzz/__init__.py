@@ -1,0 +1,1 @@
+"""Fuzzing of what reads bytes and texts from outside: `make fuzz`, or `python -m tests.fuzz --help`."""
