@@ -53,7 +53,7 @@ class Bench:
         self.settings = Settings(
             broker=address, prefix=prefix, app=prefix, lake=str(folder / "lake"), catalogue=str(SMALL),
             partitions=1, tick_ms=0, checkpoint_s=0.3, session_timeout_s=6.0 if not apache else 3.0,
-            rebalance_timeout_s=2.0, idempotence=apache,
+            rebalance_timeout_s=2.0, transactions=apache,
         )  # fmt: skip
         ensure_topics(self.settings, keep_forever=True)
         self.topic = self.settings.topic("events")
