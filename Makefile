@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint setup lock schemas clean
+.PHONY: demo test lint setup lock schemas chaos fuzz clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,14 @@ lint: setup
 
 test: setup lint
 	$(VENV)/bin/python -m pytest -n 2
+
+# Hours of kill -9, on Apache Kafka; SEED=… replays, `.venv/bin/python -m tests.chaos --help` has its sizes.
+chaos: setup
+	$(VENV)/bin/python -m tests.chaos --report benchmarks/chaos.md
+
+# A million inputs to the decoder and to the parser of expressions; SEED=… replays.
+fuzz: setup
+	$(VENV)/bin/python -m tests.fuzz
 
 # Lock files with hashes and without any index address: for development, and for the image what runs alone.
 lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,9 +69,14 @@ class Arena:
         seconds: float,
         count: int,
         change: Callable[[Path, Path, Random], None] | None = None,
+        changed: Collection[str] = (),
         **settings: Any,
     ) -> None:
-        """`seconds` are what the log is sent in, `count` the workers; `change` writes another file of records."""
+        """`seconds` are what the log is sent in, `count` the workers; `change` writes another file of records.
+
+        `changed` are the features that only a newer catalogue has, which workers take up in the middle.
+        """
+        self.changed = changed
         self.ground, self.name, self.events, self.count = ground, name, events, count
         self.random = Random(f"{name} {ground.seed}")
         self.folder = ground.folder / name
@@ -83,6 +88,7 @@ class Arena:
             "rebalance_timeout_s": 6.0,
         }  # fmt: skip
         self.settings = Settings(**(given | settings))
+        self.catalogue = self.settings.catalogue  # the oracle's, also when workers get a newer one
         self.records = self._log(change)
         self.rate = max(200, int(self.records_count / seconds))
         self.notes: list[str] = []
@@ -161,7 +167,7 @@ class Arena:
         seconds = time.monotonic() - self.started
         self.ground.say(f"{self.name}: the oracle folds {self.records_count:,} events")
         ends = [self.watch.ends[number] for number in range(self.settings.partitions)]
-        comparison = compare(self.settings, self._oracle(), ends)
+        comparison = compare(self.settings, self._oracle(), ends, self.changed)
         return Outcome(
             scenario=self.name,
             seed=self.ground.seed,
@@ -186,7 +192,7 @@ class Arena:
         """The lake of a backtest of the same file."""
         lake = self.folder / "oracle"
         topic = self.settings.topic("events")
-        job = Backtest(str(self.records), self.settings.catalogue, str(lake), topic, self.settings.partitions)
+        job = Backtest(str(self.records), self.catalogue, str(lake), topic, self.settings.partitions)
         total = backtest.run(job, 1, lambda records: None)
         if total != sum(self.watch.ends.values()):
             raise ChaosError(f"{self.name}: the topic holds {sum(self.watch.ends.values())} records, the log {total}")

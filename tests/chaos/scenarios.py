@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,15 +15,26 @@ from random import Random
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec.structs import replace
 
 from streams.kafka_broker import ApacheKafka, KafkaCluster
 from streams.steps import Step
 from tests.chaos.arena import Arena, ChaosError, Ground, Outcome
+from tests.workers import ROOT
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 CRASH_S = 8  # from a crash at a step to the next one, about
 ALARM_S = 10  # in which a full disk must be said
 ALARM = "the worker waits"
+NO_DISK = "a tmpfs cannot be mounted here, which needs root"
+RETAIL_BANK = ROOT / "models" / "retail_bank"
+ADDED = """
+[[feature]]
+name = "added_7d"
+on = ["transfer_success"]
+aggregate = "count"
+window = "7d"
+"""
 EVENT_TIME = re.compile(rb'"event_time":\s*(\d+)')
 
 
@@ -226,7 +238,7 @@ def small_disk(place: Path, events: int) -> Iterator[Path]:
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}m", "tmpfs", str(place)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ChaosError(f"a tmpfs cannot be mounted here, which needs root: {done.stderr.strip()}")
+        raise ChaosError(f"{NO_DISK}: {done.stderr.strip()}")
     try:
         yield place
     finally:
@@ -270,8 +282,20 @@ def _moved(value: bytes | None, by_ms: int) -> bytes | None:
 
 
 def upgrade(ground: Ground, sizes: Sizes) -> Outcome:
-    """Workers are restarted one after another with a catalogue that has one more feature."""
-    raise ChaosError("not yet: waits for catalogues that may change over old state")
+    """Workers are restarted one after another with a catalogue of one more feature; all else stays as it was."""
+    newer = ground.folder / "newer"
+    shutil.copytree(RETAIL_BANK, newer)
+    (newer / "added.toml").write_text(ADDED, encoding="utf-8")
+    begun = Arena(ground, "upgrade", events=sizes.events, seconds=40, count=sizes.workers, changed={"added_7d"}).begin()
+    with begun as arena:
+        arena.pause(3, 8)
+        arena.fleet.settings = arena.settings = replace(arena.settings, catalogue=str(newer))
+        for number in sorted(arena.fleet.wanted):
+            arena.fleet.leave(number)
+            arena.fleet.join(number)
+            arena.say(f"worker {number} starts with the newer catalogue")
+            arena.pause(3, 6)
+        return arena.finish(len(arena.fleet.wanted))
 
 
 SCENARIOS: dict[str, Callable[[Ground, Sizes], Outcome]] = {
@@ -283,4 +307,5 @@ SCENARIOS: dict[str, Callable[[Ground, Sizes], Outcome]] = {
     "leaders": broker_leaders,
     "disk_full": disk_full,
     "clocks": clocks,
+    "upgrade": upgrade,
 }
