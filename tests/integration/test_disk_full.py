@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from models.decoding import Decoder
-from models.events import Record
 from models.layout import Layout
+from models.records import Record, Records
 from models.shard import Shard
 from sinks.lake import connect
 from sinks.writer import Lake, LakeError
@@ -41,7 +41,7 @@ def test_a_full_disk_is_an_error_and_the_rows_wait(small_disk: Path) -> None:
     for timestamps, keys, values in records(SimulationSettings(events=EVENTS, customers=500, days=3)):
         rows = enumerate(zip(timestamps.tolist(), keys, values, strict=True), shard.next_offset)
         log = [Record(offset, *row) for offset, row in rows]
-        lake.add(shard.process(decoder.columns("events", 0, log)))
+        lake.add(shard.process(decoder.columns("events", 0, Records.of(log))))
     for _ in range(2):
         with pytest.raises(LakeError, match="No space left on device"):
             lake.commit()
