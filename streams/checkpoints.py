@@ -66,7 +66,7 @@ class Checkpoints:
         return committing_s + time.monotonic() - started
 
     async def _write_state(self, cut: Cut) -> None:
-        await cut.log.write(cut.clock, cut.records, cut.strays, cut.next_offset, self._ends(cut.partition))
+        await cut.log.write(cut.clock, cut.records, cut.next_offset, self._ends(cut.partition), cut.strays)
         steps.reached(Step.COMMITTED)
 
     async def _commit_lake(self) -> float:

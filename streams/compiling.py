@@ -9,6 +9,10 @@ from models.decoding import Decoder
 from models.layout import Layout
 from models.records import Records
 from models.shard import Shard
+from models.strays import take_strays
+from models.transition_records import pieces_of
+from models.transition_records import records_of as records_of_transitions
+from sinks.writer import Lake
 from streams.catalogues import read_catalogue
 from streams.fetching import Batches, records_of
 from streams.record_files import read_records
@@ -21,14 +25,21 @@ TOPIC = "compile"
 
 def compile_kernels() -> int:
     """Put a small simulated log through every kernel; returns how many records it had."""
-    layout = Layout.compile(read_catalogue())
+    catalogue = read_catalogue()
+    layout = Layout.compile(catalogue)
     shard, decoder = Shard(layout, TOPIC, 0), Decoder(layout.event_layout)
     with tempfile.TemporaryDirectory(prefix="zhice-") as folder:
         file = Path(folder) / "bank.jsonl"
         write_file(SimulationSettings(customers=20, days=2, events=200), file)
+        lake = Lake(Path(folder) / "lake", catalogue)
         for (log,) in Router(1).logs(read_records(file)):
-            shard.process(decoder.columns(TOPIC, 0, _over_the_wire(log)))
-    shard.finish()
+            columns = decoder.columns(TOPIC, 0, _over_the_wire(log))
+            take_strays(columns, 1)
+            output = shard.process(columns)
+            records_of_transitions(output.transitions, columns, pieces_of(catalogue), output.clock)
+            lake.add(output)
+        lake.add(shard.finish())
+        lake.commit()
     return Shard.restore(layout, TOPIC, 0, shard.dump()).next_offset
 
 

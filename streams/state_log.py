@@ -8,7 +8,7 @@ one is refused. `PlainLog` is for a broker without transactions, and protects on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -50,8 +50,8 @@ class StateLog(Protocol):
     async def open(self) -> None:
         """Fence whoever wrote before."""
 
-    async def write(self, clock: int, records: Records, strays: list[Stray], offset: int, ends: Ends) -> None:
-        """A checkpoint: the records of `Shard.dump`, events to send on, the source offset, the ends of the outputs.
+    async def write(self, clock: int, records: Records, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
+        """A checkpoint: the records of `Shard.dump`, the source offset, the ends of the outputs, events to send on.
 
         Raises FencedError.
         """
@@ -79,7 +79,7 @@ class FencedLog:
         )
         await self._producer.start()
 
-    async def write(self, clock: int, records: Records, strays: list[Stray], offset: int, ends: Ends) -> None:
+    async def write(self, clock: int, records: Records, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
         async def fill(producer: AIOKafkaProducer) -> None:
             *pages, closing = records
             await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
@@ -141,7 +141,7 @@ class PlainLog:
     async def open(self) -> None:
         """Nobody can be fenced."""
 
-    async def write(self, clock: int, records: Records, strays: list[Stray], offset: int, ends: Ends) -> None:
+    async def write(self, clock: int, records: Records, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
         *pages, closing = records
         producer = self._outputs.producer
         await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
@@ -159,7 +159,7 @@ class PlainLog:
         """The producer is that of the outputs."""
 
 
-async def send_on(producer: AIOKafkaProducer, topic: str, strays: list[Stray], *, transactional: bool) -> None:
+async def send_on(producer: AIOKafkaProducer, topic: str, strays: Sequence[Stray], *, transactional: bool) -> None:
     """Send strays to their partitions, in order, and wait until the broker has acknowledged them. Raises KafkaError."""
     for partition, records in strays:
         await asyncio.gather(*await send_records(producer, topic, partition, records, transactional=transactional))

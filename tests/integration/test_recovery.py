@@ -168,8 +168,9 @@ def test_a_restore_has_a_deadline(apache_kafka: Any, topic_prefix: str) -> None:
         async def open(self) -> None:
             await asyncio.Event().wait()
 
+    settings = replace(settings_of(apache_kafka, topic_prefix), restore_timeout_s=1.0)
+
     async def run() -> None:
-        settings = replace(settings_of(apache_kafka, topic_prefix), restore_timeout_s=1.0)
         await Recovery(
             settings, LAYOUT, Outputs(settings, LAYOUT.catalogue, Troubles()), Standby(settings), Telemetry()
         ).restore(0, Hanging(settings, 0))
