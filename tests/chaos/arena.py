@@ -163,6 +163,7 @@ class Arena:
             DRAIN_S,
         )
         self.notes += [f"{count} exits with code {code}" for code, count in sorted(self.fleet.ended.items())]
+        self.notes += self.fleet.last_words()
         codes = self.fleet.leave_all()
         if any(codes):
             self.notes.append(f"exit codes of SIGTERM at the end: {codes}")
