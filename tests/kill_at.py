@@ -7,6 +7,7 @@ imports; the exit code is then 0 if all of them were.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -14,6 +15,8 @@ import sys
 from streams import serve, steps  # noqa: F401  all that a worker imports, once
 from streams.cli import main
 from streams.steps import Step
+
+PR_SET_PDEATHSIG = 1
 
 
 def kill_at(wanted: Step, count: int) -> None:
@@ -41,6 +44,7 @@ def run_each(several: list[str]) -> None:
     for one in several:
         child = os.fork()
         if not child:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # who ends this process ends the child
             run(one)
         _, status = os.waitpid(child, 0)
         if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:

@@ -23,6 +23,7 @@ from tests.chaos.watch import Watch
 
 DRAIN_S = 600  # for the end of the log after the last fault
 EVENTS_CUSTOMER = 25
+HURRY = "hurry"  # a file: the rest of the log is wanted at once
 
 
 class ChaosError(AssertionError):
@@ -119,7 +120,8 @@ class Arena:
             yield self
 
     def _feed(self) -> subprocess.Popen[bytes]:
-        words = [self.settings.broker, self.settings.topic("events"), self.records, self.settings.partitions, self.rate]
+        words = [self.settings.broker, self.settings.topic("events"), self.records, self.settings.partitions]
+        words += [self.rate, self.folder / HURRY]
         return workers.start(["-m", "tests.chaos.feed", *map(str, words)], self.folder / "feeder.log")
 
     def until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> float:
@@ -149,7 +151,8 @@ class Arena:
         self.ground.say(f"{self.name}: {text} ({lag}, longest stall {self.watch.longest_stall_s:.1f} s)")
 
     def finish(self, faults: int) -> Outcome:
-        """To the end of the log, a stop in order, and the comparison."""
+        """To the end of the log as fast as it goes, a stop in order, and the comparison."""
+        (self.folder / HURRY).touch()
         self.until(lambda: self.is_fed, "the log is sent", DRAIN_S)
         if self.feeder.returncode:
             raise ChaosError(f"{self.name}: the feeder failed\n{workers.tail(self.folder / 'feeder.log')}")
@@ -160,6 +163,7 @@ class Arena:
             DRAIN_S,
         )
         self.notes += [f"{count} exits with code {code}" for code, count in sorted(self.fleet.ended.items())]
+        self.notes += self.fleet.last_words()
         codes = self.fleet.leave_all()
         if any(codes):
             self.notes.append(f"exit codes of SIGTERM at the end: {codes}")

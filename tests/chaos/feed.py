@@ -16,6 +16,7 @@ from streams.routing import Router
 from streams.sending import BATCH_BYTES, send_records
 
 SLICES_S = 5  # slices a second
+LOOK_S = 0.05
 
 
 def slices(path: Path, partitions: int, records: int) -> Iterator[list[Records]]:
@@ -26,8 +27,11 @@ def slices(path: Path, partitions: int, records: int) -> Iterator[list[Records]]
             yield [log.take(slice(part * log.count // count, (part + 1) * log.count // count)) for log in logs]
 
 
-async def feed(broker: str, topic: str, path: Path, partitions: int, rate: int) -> None:
-    """Each slice is acknowledged before the next one is sent: a broker that comes back finds all of it, in order."""
+async def feed(broker: str, topic: str, path: Path, partitions: int, rate: int, hurry: Path) -> None:
+    """At the rate until there is a file `hurry`.
+
+    Each slice is acknowledged before the next one is sent: a broker that comes back finds all of it, in order.
+    """
     producer = AIOKafkaProducer(bootstrap_servers=broker, enable_idempotence=True, max_batch_size=BATCH_BYTES)
     await producer.start()
     started, done = time.monotonic(), 0
@@ -36,17 +40,25 @@ async def feed(broker: str, topic: str, path: Path, partitions: int, rate: int) 
             for sent in [await send_records(producer, topic, number, log) for number, log in enumerate(logs)]:
                 await asyncio.gather(*sent)
             done += sum(log.count for log in logs)
-            await asyncio.sleep(max(0.0, started + done / rate - time.monotonic()))
+            while time.monotonic() < started + done / rate and not hurry.exists():
+                await asyncio.sleep(LOOK_S)
     finally:
         await producer.stop()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name, kind in (("broker", str), ("topic", str), ("path", Path), ("partitions", int), ("rate", int)):
+    for name, kind in (
+        ("broker", str),
+        ("topic", str),
+        ("path", Path),
+        ("partitions", int),
+        ("rate", int),
+        ("hurry", Path),
+    ):
         parser.add_argument(name, type=kind)
     given = parser.parse_args()
-    asyncio.run(feed(given.broker, given.topic, given.path, given.partitions, given.rate))
+    asyncio.run(feed(given.broker, given.topic, given.path, given.partitions, given.rate, given.hurry))
 
 
 if __name__ == "__main__":

@@ -103,6 +103,11 @@ class Fleet:
         """SIGTERM to all at once."""
         return self.leave(*sorted(self.wanted))
 
+    def last_words(self) -> list[str]:
+        """What workers said when they ended by themselves."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return sorted({line[:300] for line in lines if line.startswith(("zhice: ", "Error: "))})
+
     def tail(self) -> str:
         """The end of the workers' log."""
         return tail(self.log)

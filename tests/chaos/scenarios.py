@@ -23,7 +23,7 @@ from tests.chaos.arena import Arena, ChaosError, Ground, Outcome
 from tests.workers import ROOT
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-CRASH_S = 8  # from a crash at a step to the next one, about
+CRASH_S = 20  # from a crash at a step to the next one, at most
 ALARM_S = 10  # in which a full disk must be said
 ALARM = "the worker waits"
 NO_DISK = "a tmpfs cannot be mounted here, which needs root"
@@ -48,7 +48,7 @@ class Sizes:
     storm_events: int = 2_000_000
     events: int = 300_000  # of the other scenarios
     crashes: int = 20  # at each step
-    crash_rate: int = 500  # events a second
+    crash_rate: int = 250  # events a second
     changes: int = 50  # joins and leaves
     change_every_s: float = 6.0
     idle_s: float = 30.0  # that no partition may stand still in a storm of changes
@@ -60,7 +60,7 @@ class Sizes:
 
 
 SHORT = Sizes(
-    workers=2, kills=5, kill_every_s=3.0, storm_events=60_000, events=30_000, crashes=1, crash_rate=500, changes=6,
+    workers=2, kills=5, kill_every_s=3.0, storm_events=60_000, events=30_000, crashes=1, crash_rate=250, changes=6,
     change_every_s=5.0, idle_s=120.0, zombies=1, restarts=2, outage_s=8.0, leader_kills=1, fills=1,
 )  # fmt: skip
 
@@ -95,7 +95,7 @@ def crash_points(ground: Ground, sizes: Sizes) -> Outcome:
             arena.until(
                 lambda number=number: arena.fleet.ended[0] > number or arena.is_over,  # type: ignore[misc]
                 "twelve crashes at steps",
-                12 * 4 * CRASH_S,
+                12 * 2 * CRASH_S,
             )
             if arena.fleet.ended[0] <= number:
                 raise ChaosError(

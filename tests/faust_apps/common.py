@@ -34,6 +34,7 @@ def make_app() -> faust.App:
         broker_session_timeout=float(os.environ.get("SESSION_S", 3)),
         broker_heartbeat_interval=0.5,
         broker_rebalance_timeout=float(os.environ.get("REBALANCE_S", 3)),
+        producer_linger=float(os.environ.get("LINGER_S", 0)),
         broker_commit_interval=float(os.environ.get("COMMIT_S", 0.5)),
         consumer_auto_offset_reset="earliest",
         stream_wait_empty=False,

@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 SMALL = Path(__file__).parents[1] / "catalogues" / "small.toml"
 START = 1_767_225_600_000
 WAIT_S = 90  # Faust's rebalances after a kill take up to 30 s
+SOON_S, ATTEMPTS = 25, 4
 Row = tuple[bytes, bytes]  # key, value
 
 
@@ -127,6 +128,14 @@ class Bench:
     def until(self, condition: Callable[[], bool], what: str) -> None:
         wait_for(condition, what, WAIT_S, self.log)
 
+    def soon(self, condition: Callable[[], bool]) -> bool:
+        """Whether it holds within a time in which Faust is most often done."""
+        try:
+            wait_for(condition, "soon", SOON_S)
+        except AssertionError:
+            return False
+        return True
+
     def zhice(self, records: int) -> None:
         """Work through the log with `zhice worker`, and end it by SIGTERM."""
         log = self.folder / "zhice.log"
@@ -219,8 +228,10 @@ def test_row_4_a_table_counts_twice_after_a_crash(bench: Bench) -> None:
         bench.until(lambda: len(bench.notes()) == 30, "the end of the log")
         bench.until(lambda: len(bench.values(changelog, 30)) == 30, "the changelog")
     assert bench.committed() == 0
-    with bench.faust("row4_table"):
-        bench.until(lambda: len(bench.notes()) == 60, "the same events again")
+    for _ in range(ATTEMPTS):  # Faust sometimes never gets out of the recovery after a kill
+        with bench.faust("row4_table"):
+            if bench.soon(lambda: len(bench.notes()) == 60):
+                break
     last = {note.split()[1]: int(note.split()[2]) for note in bench.notes()}
     assert sum(last.values()) > 30, "10 events each"
 
@@ -229,7 +240,7 @@ def test_row_4_a_table_counts_twice_after_a_crash(bench: Bench) -> None:
 
 
 def test_row_6_flush_hides_a_send_that_failed(bench: Bench) -> None:
-    """The broker refuses what is too large for a topic. Zhice acks nothing, says so, and goes on when it is mended."""
+    """The broker refuses what is too large for a topic. Zhice says so, commits nothing, and goes on when it may."""
     big, limit = "x" * 5000, 3000
     broken = (b"c0", json.dumps({"event_id": "e3", "more": big}).encode())
     bench.send([broken if n == 3 else event(n) for n in range(10)])
@@ -246,16 +257,39 @@ def test_row_6_flush_hides_a_send_that_failed(bench: Bench) -> None:
     assert "e3" not in passed, "committed, and never sent"
 
     log = bench.folder / "zhice.log"
-    with ended(workers.start_worker(bench.settings, log)):
-        bench.until(
-            lambda: "begins again from its last checkpoint" in log.read_text(), "the worker says that it failed"
-        )
-        assert _committed_of(bench, bench.settings.app) == 0
-    asyncio.run(_limit(bench.address, bench.settings.topic("bad-rows"), 1 << 20))
-    bench.zhice(10)
+    with ended(workers.start_worker(bench.settings, log)) as worker:
+        wait_for(lambda: "MessageSizeTooLarge" in log.read_text(), "a word about the refused record", WAIT_S, log)
+        assert _committed_of(bench, bench.settings.app) == workers.archived(bench.settings.lake) == 0
+        asyncio.run(_limit(bench.address, bench.settings.topic("bad-rows"), 1 << 20))
+        wait_for(lambda: workers.archived(bench.settings.lake) == 10, "it goes on by itself", WAIT_S, log)
+        workers.stop(worker, log)
     (kept,) = {json.loads(value)["offset"] for value in bench.values(bench.settings.topic("bad-rows"), 1)}
     assert kept == 3
     assert ask(bench.settings.lake, 'SELECT "offset" FROM bad_rows') == [(3,)]
+
+
+def test_row_8_recovery_of_a_table_stops_at_the_reported_end(embedded_bench: Bench) -> None:
+    """The embedded broker reports the base offset of the last batch as the end; a Table misses what is behind."""
+    bench = embedded_bench
+    times = {"SESSION_S": "6", "REBALANCE_S": "2", "LINGER_S": "0.1"}  # the changelog is in few batches
+    first, more = [event(number) for number in range(30)], [event(number) for number in range(30, 33)]
+    bench.send(first)
+    with bench.faust("row4_table", **times) as app:
+        bench.until(lambda: bench.committed() == 30, "everything is committed")
+        app.terminate()
+        app.wait()
+    bench.send(more)
+    with bench.faust("row4_table", **times):
+        bench.until(lambda: bench.committed() == 33, "everything is committed")
+    last = {note.split()[1]: int(note.split()[2]) for note in bench.notes()}
+    assert sum(last.values()) < 33, "11 events each"
+
+    bench = Bench(bench.address, f"{bench.settings.prefix}-own", bench.folder, apache=False)
+    bench.send(first)
+    bench.zhice(30)
+    bench.send(more)
+    bench.zhice(33)
+    assert bench.counted() == amounts(range(33))
 
 
 async def _make_topic(address: str, name: str, config: dict[str, str]) -> None:
