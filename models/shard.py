@@ -79,7 +79,7 @@ class Shard:
             late=step.out.late,
             transitions=self.rows.transitions(_joined(step.transitions)),
             decisions=step.decisions,
-            snapshots=self.rows.snapshots(_joined(step.snapshots), columns.offset),
+            snapshots=self.rows.snapshots(_joined(step.snapshots), columns.offset) if step.snapshots else [],
             metrics=closed,
             partition=self.partition,
             first_offset=int(columns.offset[0]) if len(columns) else self.next_offset,
@@ -204,7 +204,9 @@ class _Step:
         """Take what is in the buffers, and empty them."""
         counts = self.out.counts
         self.transitions.append(self.out.transitions[: counts[TRANSITIONS]].copy())
-        self.snapshots.append(self.out.snapshots[: counts[SNAPSHOTS]].copy())
+        if counts[SNAPSHOTS]:  # these rows are long: another buffer is cheaper than a copy
+            self.snapshots.append(self.out.snapshots[: counts[SNAPSHOTS]])
+            self.out = self.out._replace(snapshots=np.empty_like(self.out.snapshots))
         for values in self.out.candidates[: counts[CANDIDATES]].tolist():
             self.decisions.append(self._decide(values))
         counts[TRANSITIONS] = counts[CANDIDATES] = counts[SNAPSHOTS] = 0

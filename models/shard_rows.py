@@ -186,9 +186,9 @@ class Rows:
             if not len(which):
                 continue
             keys = values[which, SnapshotColumn.ROW], values[which, SnapshotColumn.AS_OF]
-            own = values[which[np.lexsort(keys)]]  # copied once: these rows are long
-            head = own[:, : SnapshotColumn.VALUES].astype(np.int64)
-            kinds = np.full(len(own), int(entity.number > 0), np.int64)
+            order = which[np.lexsort(keys)]
+            head = values[order, : SnapshotColumn.VALUES].astype(np.int64)
+            kinds = np.full(len(head), int(entity.number > 0), np.int64)
             customers, entity_ids = self.names_of(kinds, head[:, SnapshotColumn.ROW])
             width = len(entity.profile_names)
             found.append(
@@ -198,7 +198,7 @@ class Rows:
                     offset=offsets[head[:, SnapshotColumn.RECORD]],
                     customers=customers,
                     entity_ids=entity_ids,
-                    values=own[:, SnapshotColumn.VALUES : SnapshotColumn.VALUES + width],
+                    values=values[order, SnapshotColumn.VALUES : SnapshotColumn.VALUES + width],
                 )
             )
         return found

@@ -6,30 +6,30 @@ import numpy as np
 
 from models.jit import kernel
 
-_BLOCK = 64  # rows that are turned at once: what they touch of each column is then one run
+BLOCK = 64  # rows that are turned at once: a word of validity bits, and one run of each column
 
 
 @kernel
-def spread(values, groups, column_of, columns, valid, counts):
-    """Put values[i, k] into row i of column column_of[groups[i], k] and note that it is no NULL.
+def spread(values, order, groups, column_of, columns, valid):
+    """Put values[order[i], k] into row i of column column_of[groups[i], k]; its bit says that it is no NULL.
 
-    values: float64[n, k]; groups: int64[n]; column_of: int32[groups, k], -1 for none; columns: float64[c, n];
-    valid: uint8[c, (n + 7) // 8], zeros, a bit a row; counts: int64[c], zeros, then how many are no NULL.
+    values: float64[m, k]; order, groups: int64[n]; column_of: int32[groups, k], -1 for none; columns: float64[c, n];
+    valid: uint64[c, (n + 63) // 64], zeros, a bit a row.
     """
-    rows, width = values.shape
-    for first in range(0, rows, _BLOCK):
-        for k in range(width):
-            for i in range(first, min(first + _BLOCK, rows)):
-                column, value = column_of[groups[i], k], values[i, k]
-                if column >= 0 and value == value:
+    for block in range(0, len(order), BLOCK):
+        end, first = min(block + BLOCK, len(order)), block
+        while first < end:
+            last = first + 1
+            while last < end and groups[last] == groups[first]:
+                last += 1
+            for k in range(values.shape[1]):
+                column = column_of[groups[first], k]
+                if column < 0:
+                    continue
+                bits = np.uint64(0)
+                for i in range(first, last):
+                    value = values[order[i], k]
                     columns[column, i] = value
-                    valid[column, i >> 3] |= np.uint8(1 << (i & 7))
-                    counts[column] += 1
-
-
-@kernel
-def pack_bits(values, bits):
-    """Set bit i where values[i] is 1; bits: uint8[(n + 7) // 8], zeros."""
-    for i in range(len(values)):
-        if values[i] == 1.0:
-            bits[i >> 3] |= np.uint8(1 << (i & 7))
+                    bits |= np.uint64(value == value) << np.uint64(i - block)
+                valid[column, block // BLOCK] |= bits
+            first = last

@@ -21,7 +21,7 @@ from models.metrics import OTHER_CHANNEL
 from models.outputs import BatchOutput, Snapshot
 from models.texts import NULL, Texts
 from models.transitions import NO_STAGE, NO_TIME
-from models.transpose import pack_bits, spread
+from models.transpose import BLOCK, spread
 from sinks import schemas
 from sinks.schemas import TIME, LakeTable
 
@@ -75,13 +75,13 @@ class RowMaker:
         return {name: table for name, table in found.items() if table.num_rows}
 
     def _features(self, output: BatchOutput) -> pa.Table:
-        """Snapshots with all values of a row in one column, which is cheap to sort; `whole` makes columns of them."""
+        """Snapshots with all values of a row in one column; `taken` makes columns of them."""
         parts = [self._snapshot(snapshot, output.partition) for snapshot in output.snapshots]
         return pa.concat_tables(parts) if parts else _body(self.narrow).empty_table()
 
     def _snapshot(self, snapshot: Snapshot, partition: int) -> pa.Table:
         rows = len(snapshot)
-        values = np.ascontiguousarray(snapshot.values)
+        values = snapshot.values
         if missing := self.values - values.shape[1]:
             values = np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
         columns: dict[str, Any] = {
@@ -95,21 +95,18 @@ class RowMaker:
         }
         return _arrow(self.narrow, columns, rows)
 
-    def whole(self, name: str, rows: pa.Table) -> pa.Table:
-        """The rows as the table of this name has them."""
-        if name != self.features.name:
-            return rows
-        n = rows.num_rows
-        values = rows[VALUES].combine_chunks().flatten().to_numpy().reshape(n, self.values)
-        groups = pc.index_in(rows["entity"], pa.array(self.entities)).to_numpy()
-        columns, valid = np.empty((len(self.types), n)), np.zeros((len(self.types), (n + 7) // 8), np.uint8)
-        counts = np.zeros(len(self.types), np.int64)
-        spread(values, groups, self.column_of, columns, valid, counts)
-        made = [
-            _typed(columns[at], valid[at], n - int(counts[at]), type_) for at, type_ in enumerate(self.types.values())
-        ]
-        rows = rows.drop_columns([VALUES])
-        return pa.Table.from_arrays([*rows.columns, *made], names=[*rows.column_names, *self.types])
+    def taken(self, name: str, rows: pa.Table, order: NDArray[np.int64]) -> pa.Table:
+        """Some of the rows, in this order, as the table of this name has them."""
+        if name != schemas.FEATURES:
+            return rows.take(order)
+        head = rows.drop_columns([VALUES]).take(order)
+        values = rows[VALUES].combine_chunks().flatten().to_numpy().reshape(-1, self.values)
+        groups = pc.index_in(head["entity"], pa.array(self.entities)).to_numpy()
+        columns = np.zeros((len(self.types), len(order)))
+        valid = np.zeros((len(self.types), -(-len(order) // BLOCK)), np.uint64)
+        spread(values, order, groups, self.column_of, columns, valid)
+        made = [_typed(columns[at], valid[at], type_) for at, type_ in enumerate(self.types.values())]
+        return pa.Table.from_arrays([*head.columns, *made], names=[*head.column_names, *self.types])
 
     def _profile_names(self, entity: str) -> list[str]:
         """The columns of features, tags and stages, as in a snapshot."""
@@ -239,18 +236,20 @@ def _times(milliseconds: Any) -> pa.Array:
     return known.cast(pa.timestamp("ms", tz="UTC")).cast(TIME)
 
 
-def _typed(values: NDArray[np.float64], valid: NDArray[np.uint8], nulls: int, type_: Type) -> pa.Array:
-    """A column of values, of which so many are NULL."""
+def _typed(values: NDArray[np.float64], valid: NDArray[np.uint64], type_: Type) -> pa.Array:
+    """A column of values; valid: a bit each, set for what is no NULL."""
+    count = len(values)
+    nulls = count - int(np.bitwise_count(valid).sum())
     bitmap = pa.py_buffer(valid) if nulls else None
     if type_.kind is Kind.STRING:
-        known = np.unpackbits(valid, count=len(values), bitorder="little") == 1
-        numbers = np.where(known, np.where(values < 0, len(type_.values), values), -1).astype(np.int64)
-        return _named(numbers, pa.array([*type_.values, OTHER_TEXT], pa.string()))
+        other = len(type_.values)
+        numbers = np.where(values >= 0, values, other).astype(np.int32)
+        indices = pa.Array.from_buffers(pa.int32(), count, [bitmap, pa.py_buffer(numbers)], nulls)
+        return pa.DictionaryArray.from_arrays(indices, pa.array([*type_.values, OTHER_TEXT], pa.string()))
     if type_.kind is Kind.BOOLEAN:
-        bits = np.zeros_like(valid)
-        pack_bits(values, bits)
-        return pa.Array.from_buffers(pa.bool_(), len(values), [bitmap, pa.py_buffer(bits)], nulls)
-    return pa.Array.from_buffers(pa.float64(), len(values), [bitmap, pa.py_buffer(values)], nulls)
+        bits = np.packbits(values == 1.0, bitorder="little")
+        return pa.Array.from_buffers(pa.bool_(), count, [bitmap, pa.py_buffer(bits)], nulls)
+    return pa.Array.from_buffers(pa.float64(), count, [bitmap, pa.py_buffer(values)], nulls)
 
 
 def _named(numbers: NDArray[np.int64], names: pa.Array) -> pa.Array:

@@ -11,6 +11,7 @@ from models.expressions import Kind, Type
 
 TIME = pa.timestamp("us", tz="UTC")  # Delta Lake keeps microseconds
 DAY = "day"  # the partition column: a local date
+FEATURES = "features"  # the table of snapshots
 KINDS = {Kind.NUMBER: pa.float64(), Kind.BOOLEAN: pa.bool_(), Kind.STRING: pa.string(), Kind.NULL: pa.float64()}
 
 
@@ -112,7 +113,7 @@ def features_table(catalogue: Catalogue) -> LakeTable:
     """The table of snapshots: a column each feature, tag and stage; those of other entities are NULL."""
     columns = {name: KINDS[type_.kind] for name, type_ in profile_types(catalogue).items()}
     head = {"as_of": TIME, **_ENTITY, "partition": pa.int32(), "offset": pa.int64()}
-    return _table("features", "as_of", ("entity", "customer_id", "as_of"), **head, **columns)
+    return _table(FEATURES, "as_of", ("entity", "customer_id", "as_of"), **head, **columns)
 
 
 def narrow(features: LakeTable, name: str, values: int) -> LakeTable:

@@ -13,45 +13,20 @@ import threading
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import ColumnProperties, CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from models.catalogue import Catalogue
 from models.outputs import BatchOutput
-from models.zones import local_ms
+from sinks.day_files import PARQUET, SNAPSHOTS, remove, write_days
 from sinks.rows import POSITIONS, RowMaker, position_of
-from sinks.schemas import DAY, LakeTable, tables
+from sinks.schemas import DAY, FEATURES, LakeTable, tables
 
-DAY_MS = 86_400_000
 ABOUT = "zhice.json"  # beside the tables: what a reader must know of the catalogue
 FILES_A_DAY: Final = 8  # on average, beyond which merging them is worth the work
 ATTEMPTS: Final = 20  # of a commit that other writers overtake
-
-_PLAIN: Final = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")  # texts that hardly repeat
-_DELTA: Final = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
-PARQUET: Final = WriterProperties(
-    compression="ZSTD",
-    compression_level=1,
-    max_row_group_size=131_072,
-    column_properties={
-        **dict.fromkeys(("event_id", "session_id", "device_id", "context", "properties", "id", "evidence"), _PLAIN),
-        **dict.fromkeys(("event_time", "received_at", "record_time", "offset"), _DELTA),
-    },
-)
-
-# Of a hundred columns of small numbers, writing costs more than space: no dictionaries, and statistics only where
-# rows are sorted.
-SNAPSHOTS: Final = WriterProperties(
-    compression="SNAPPY",
-    default_column_properties=_PLAIN,
-    column_properties=dict.fromkeys(
-        ("as_of", "customer_id", "entity", "entity_id", "partition", "offset"),
-        ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK"),
-    ),
-)
 
 
 class LakeError(RuntimeError):
@@ -94,7 +69,30 @@ class Lake:
     def _open(self, table: LakeTable) -> DeltaTable:
         place = self.path / table.name
         place.mkdir(parents=True, exist_ok=True)
-        return DeltaTable.create(place, table.schema, mode="ignore", partition_by=[DAY])
+        delta = DeltaTable.create(place, table.schema, mode="ignore", partition_by=[DAY])
+        self._add_columns(table, delta)
+        return delta
+
+    def _add_columns(self, table: LakeTable, delta: DeltaTable) -> None:
+        """Add what a changed catalogue has and the table has not, unless another worker is faster."""
+        for attempt in range(1, ATTEMPTS + 1):
+            delta.update_incremental()
+            has = {field.name: field.type for field in delta.schema().fields}
+            wanted = Schema.from_arrow(table.schema).fields
+            for field in wanted:
+                if has.get(field.name, field.type) != field.type:
+                    raise LakeError(
+                        f"the table {table.name} of the lake at {self.path} has {field.name} as "
+                        f"{has[field.name].type}, not {field.type.type}; give the new one another name"
+                    )
+            missing = [field for field in wanted if field.name not in has]
+            if not missing:
+                return
+            try:
+                delta.alter.add_columns(missing)
+            except CommitFailedError:
+                if attempt == ATTEMPTS:
+                    raise
 
     def _describe(self) -> None:
         about = {
@@ -160,7 +158,7 @@ class Lake:
             if not rows.num_rows:
                 return
             try:
-                self._write(table, delta, self._make.whole(name, self._sorted(table, rows)), moved)
+                self._write(table, delta, rows, moved)
             except CommitFailedError:
                 if attempt == ATTEMPTS:
                     raise
@@ -175,22 +173,17 @@ class Lake:
         self._committed = {key: at for key, at in self._committed.items() if key[0] != name}
 
     def _write(self, table: LakeTable, delta: DeltaTable, rows: pa.Table, moved: dict[str, int]) -> None:
+        place = self.path / table.name
+        files = write_days(place, table, rows, self._make)
         transactions = [Transaction(source, at) for source, at in moved.items()]
-        write_deltalake(
-            delta,
-            rows,
-            mode="append",
-            schema_mode="merge",
-            commit_properties=CommitProperties(app_transactions=transactions),
-            writer_properties=SNAPSHOTS if table.name == "features" else PARQUET,
-        )
-
-    def _sorted(self, table: LakeTable, rows: pa.Table) -> pa.Table:
-        time_ms = rows[table.time].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
-        day = (local_ms(time_ms, self.catalogue.time_zone) // DAY_MS).astype(np.int32)
-        keys = [_ranks(rows[name]) for name in reversed(table.sort)]
-        order = np.lexsort([*keys, day])
-        return rows.append_column(DAY, pa.array(day, pa.int32()).cast(pa.date32())).take(order)
+        try:
+            delta.create_write_transaction(
+                files, "append", table.schema, [DAY], commit_properties=CommitProperties(app_transactions=transactions)
+            )
+        except CommitFailedError:
+            remove(place, files)
+            raise
+        delta.update_incremental()
 
     def compact(self, files_a_day: int = FILES_A_DAY) -> None:
         """Merge small files, where a table has more than so many a day. Raises LakeError."""
@@ -199,16 +192,6 @@ class Lake:
                 delta.update_incremental()
                 files = delta.file_uris()
                 if len(files) > files_a_day * len({os.path.dirname(file) for file in files}):
-                    delta.optimize.compact(writer_properties=SNAPSHOTS if name == "features" else PARQUET)
+                    delta.optimize.compact(writer_properties=SNAPSHOTS if name == FEATURES else PARQUET)
         except (OSError, DeltaError) as error:
             raise LakeError(f"the lake at {self.path} cannot be compacted: {error}") from error
-
-
-def _ranks(column: pa.ChunkedArray) -> np.ndarray:
-    """Numbers that sort as the values do."""
-    if pa.types.is_timestamp(column.type):
-        return column.cast(pa.int64()).to_numpy()
-    encoded = column.combine_chunks().dictionary_encode()
-    rank = np.empty(len(encoded.dictionary), np.int64)
-    rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(rank))
-    return rank[encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)] if len(rank) else np.zeros(len(column))

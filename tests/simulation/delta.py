@@ -57,9 +57,6 @@ class SimLake(Lake):
     def _open(self, table: Any) -> Any:
         return DeltaSnapshot(self._files.setdefault(table.name, DeltaFiles()))
 
-    def _sorted(self, table: Any, rows: Any) -> Any:
-        return rows
-
     def _write(self, table: Any, delta: Any, rows: Any, moved: dict[str, int]) -> None:
         self._before_write("before")
         delta.append(rows, moved)

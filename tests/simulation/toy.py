@@ -174,9 +174,6 @@ class RowMaker:
         triggers = Rows(list(output.triggers))
         return {name: rows for name, rows in (("events", events), ("triggers", triggers)) if rows.num_rows}
 
-    def whole(self, name: str, rows: Rows) -> Rows:
-        return rows
-
 
 def tables(catalogue: Any) -> list[Any]:
     """In the place of sinks.schemas.tables."""

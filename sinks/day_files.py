@@ -1,0 +1,131 @@
+"""Parquet files of a table, one a day, and the actions by which a Delta log adds them.
+
+Rows are sorted here by day and then as the table says, and each day is written as it is. Delta's own writer would split
+and copy them once more, at five times the cost.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import date, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import ColumnProperties, WriterProperties
+from deltalake.transaction import AddAction
+from numpy.typing import NDArray
+
+from models.zones import local_ms
+from sinks.rows import RowMaker
+from sinks.schemas import DAY, FEATURES, LakeTable
+
+DAY_MS: Final = 86_400_000
+EPOCH: Final = date(1970, 1, 1)
+ROW_GROUP: Final = 131_072  # rows
+
+# Texts that hardly repeat, and numbers that grow: neither is worth a dictionary.
+PLAIN: Final = frozenset(("event_id", "session_id", "device_id", "context", "properties", "id", "evidence"))
+GROWING: Final = frozenset(("event_time", "received_at", "record_time", "offset"))
+# Of a hundred columns of small numbers, writing costs more than space: statistics only where rows are sorted.
+HEAD: Final = ("as_of", "customer_id", "entity", "entity_id", "partition", "offset")
+
+# The same for Delta's own writer, which merges files.
+_NONE: Final = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
+_DELTA: Final = ColumnProperties(dictionary_enabled=False, encoding="DELTA_BINARY_PACKED")
+_WHOLE: Final = ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK")
+PARQUET: Final = WriterProperties(
+    compression="ZSTD",
+    compression_level=1,
+    max_row_group_size=ROW_GROUP,
+    column_properties={**dict.fromkeys(PLAIN, _NONE), **dict.fromkeys(GROWING, _DELTA)},
+)
+SNAPSHOTS: Final = WriterProperties(
+    compression="SNAPPY", default_column_properties=_NONE, column_properties=dict.fromkeys(HEAD, _WHOLE)
+)
+
+
+def write_days(place: Path, table: LakeTable, rows: pa.Table, make: RowMaker) -> list[AddAction]:
+    """Write rows (without `day`) into files below a table's folder. Raises OSError; no file is then left."""
+    actions: list[AddAction] = []
+    options = _options(table, rows.schema)
+    try:
+        for day, found in _days(table, rows, make):
+            actions.append(AddAction(f"{DAY}={day}/{uuid.uuid4()}.parquet", 0, {DAY: str(day)}, 0, True, "{}"))
+            file = place / actions[-1].path
+            file.parent.mkdir(exist_ok=True)
+            pq.write_table(found, file, **options)
+            actions[-1].size, actions[-1].modification_time = file.stat().st_size, time.time_ns() // 1_000_000
+            actions[-1].stats = _statistics(table, found)
+    except BaseException:
+        remove(place, actions)
+        raise
+    return actions
+
+
+def remove(place: Path, actions: list[AddAction]) -> None:
+    """Remove the files of actions that no log has taken."""
+    for action in actions:
+        (place / action.path).unlink(missing_ok=True)
+
+
+def _days(table: LakeTable, rows: pa.Table, make: RowMaker) -> Iterator[tuple[date, pa.Table]]:
+    """The rows of each day, sorted."""
+    time_ms = rows[table.time].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
+    day = local_ms(time_ms, make.catalogue.time_zone) // DAY_MS
+    order = np.lexsort([*(_ranks(rows[name]) for name in reversed(table.sort)), day])
+    sorted_day = day[order]
+    bounds = [0, *(np.flatnonzero(np.diff(sorted_day)) + 1).tolist(), len(order)]
+    for first, end in pairwise(bounds):
+        yield EPOCH + timedelta(days=int(sorted_day[first])), make.taken(table.name, rows, order[first:end])
+
+
+def _ranks(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Numbers that sort as the values do."""
+    if pa.types.is_timestamp(column.type):
+        return column.cast(pa.int64()).to_numpy()
+    encoded = column.combine_chunks().dictionary_encode()
+    rank = np.empty(len(encoded.dictionary), np.int64)
+    rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(rank))
+    return rank[encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)] if len(rank) else np.zeros(len(column))
+
+
+def _options(table: LakeTable, schema: pa.Schema) -> dict[str, Any]:
+    """How Parquet is written."""
+    always = {"row_group_size": ROW_GROUP, "store_schema": False}
+    if table.name == FEATURES:
+        texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+        head = [name for name in HEAD if name not in texts]
+        return always | {"compression": "snappy", "use_dictionary": [*texts, *head], "write_statistics": list(HEAD)}
+    names = [name for name in schema.names if name not in PLAIN]
+    return always | {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": [name for name in names if name not in GROWING],
+        "column_encoding": {name: "DELTA_BINARY_PACKED" for name in names if name in GROWING},
+        "write_statistics": names,
+    }
+
+
+def _statistics(table: LakeTable, rows: pa.Table) -> str:
+    """What Delta's log says of a file: rows, and the range of the table's time."""
+    range_ = pc.min_max(rows[table.time])
+    return json.dumps(
+        {
+            "numRecords": rows.num_rows,
+            "minValues": {table.time: _text(range_["min"])},
+            "maxValues": {table.time: _text(range_["max"])},
+        }
+    )
+
+
+def _text(instant: pa.TimestampScalar) -> str:
+    """An instant as Delta's protocol writes it."""
+    return f"{np.datetime64(instant.value, 'us')}Z"
