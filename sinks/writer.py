@@ -127,6 +127,12 @@ class Lake:
                     self._waiting.setdefault(name, []).append(part._replace(rows=rows))
             self._positions[source] = max(position_of(output), added)
 
+    @property
+    def waiting(self) -> int:
+        """Rows that no commit has taken yet."""
+        with self._lock:
+            return sum(part.rows.num_rows for parts in self._waiting.values() for part in parts)
+
     def position(self, name: str, source: str) -> int:
         """How far a table is with a source (`topic-partition`); -1 when it has nothing of it."""
         if (name, source) not in self._committed:

@@ -15,19 +15,15 @@ it has, and what was sent is not sent again. The steps are named in streams/step
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from dataclasses import dataclass
 
-from sinks.writer import Lake, LakeError
 from streams import steps
+from streams.lake_commits import LakeCommits
 from streams.outputs import OUTPUT_KINDS, Item, Outputs, Sent
 from streams.state_log import Ends, Records, StateLog, Stray
 from streams.steps import Step
-from streams.telemetry import Telemetry
-from streams.troubles import Troubles, pauses
-
-LONG_COMMIT_S = 30.0  # of the lake, with its memory held meanwhile
+from streams.troubles import Troubles
 
 
 @dataclass(frozen=True)
@@ -46,9 +42,8 @@ class Cut:
 class Checkpoints:
     """Writes them."""
 
-    def __init__(self, outputs: Outputs, lake: Lake, troubles: Troubles, telemetry: Telemetry) -> None:
-        self.outputs, self.lake, self.troubles, self.telemetry = outputs, lake, troubles, telemetry
-        self._committing = threading.Lock()  # a commit that nobody waits for any more may still run
+    def __init__(self, outputs: Outputs, lake_commits: LakeCommits, troubles: Troubles) -> None:
+        self.outputs, self.lake_commits, self.troubles = outputs, lake_commits, troubles
 
     async def write(self, cuts: list[Cut], sent: list[Sent]) -> float:
         """Make the cuts durable; returns what it cost, s: not what was waited for.
@@ -57,7 +52,7 @@ class Checkpoints:
         """
         await self.outputs.settle(sent)
         steps.reached(Step.OUTPUTS_ACKNOWLEDGED)
-        committing_s = await self._commit_lake()
+        committing_s = await self.lake_commits.commit()
         steps.reached(Step.LAKE_COMMITTED)
         started = time.monotonic()
         await self._publish_profiles(cuts)
@@ -68,31 +63,6 @@ class Checkpoints:
     async def _write_state(self, cut: Cut) -> None:
         await cut.log.write(cut.clock, cut.records, cut.next_offset, self._ends(cut.partition), cut.strays)
         steps.reached(Step.COMMITTED)
-
-    async def _commit_lake(self) -> float:
-        """Commit, as often as it takes: a disk that is full or a store that is away comes back. Returns s."""
-        for pause in pauses():
-            try:
-                with self.troubles.named("the lake", "a commit of the lake takes very long", LONG_COMMIT_S):
-                    took_s = await asyncio.to_thread(self._commit)
-            except LakeError as error:
-                self.troubles.begin("the lake", str(error))
-                await asyncio.sleep(pause)
-            else:
-                self.troubles.end("the lake")
-                return took_s
-        raise AssertionError("unreachable: there is always another pause")
-
-    def _commit(self) -> float:
-        with self._committing, self.telemetry.lake_commit():
-            started = time.monotonic()
-            try:
-                self.lake.commit()
-            except Exception:
-                raise
-            except BaseException as error:  # a panic of the Rust library is no Exception, and nobody would hear of it
-                raise RuntimeError(f"the writer of the lake broke down: {error}") from error
-            return time.monotonic() - started
 
     async def _publish_profiles(self, cuts: list[Cut]) -> None:
         topic = self.outputs.settings.topic("profiles")

@@ -23,6 +23,7 @@ from sinks.writer import Lake
 from streams import steps
 from streams.batches import BatchConsumer, RecordBatch
 from streams.checkpoints import Checkpoints, Cut
+from streams.lake_commits import LakeCommits
 from streams.outputs import Item, Outputs
 from streams.ownership import Owned, Ownership
 from streams.recovery import Recovery
@@ -63,7 +64,8 @@ class Worker:
         self.events = 0
         self.lag: dict[int, int] = {}  # records behind, of each partition that is ready; the watchdog asks for it
         self.on_output: Callable[[BatchOutput], None] | None = None
-        self._checkpoints = Checkpoints(self.outputs, lake, self.troubles, self.telemetry)
+        self._lake_commits = LakeCommits(lake, self.troubles, self.telemetry)
+        self._checkpoints = Checkpoints(self.outputs, self._lake_commits, self.troubles)
         self._consumer: Callable[[], BatchConsumer]
         self._reset()
 
@@ -94,6 +96,7 @@ class Worker:
 
     async def end(self) -> None:
         """Forget everything that is not durable."""
+        self._lake_commits.stop()
         await self.ownership.close()
         await self.outputs.stop()
 
@@ -105,6 +108,7 @@ class Worker:
     async def take(self, batch: RecordBatch) -> None:
         """Process one record batch. One of an assignment that is over is left: the partition's owner reads it anew."""
         await self.troubles.none()
+        await self._lake_commits.relieve()
         async with self._stepping:
             owned = self.ownership.owned.get(batch.partition)
             if owned is None or batch.start > owned.shard.next_offset:

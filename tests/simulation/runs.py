@@ -11,12 +11,14 @@ from unittest import mock
 
 from aiokafka import TopicPartition
 
-from streams import clients, steps
+from streams import clients, lake_commits, steps
 from streams.state_copy import StateCopy
 from tests.simulation.brokers import SimProducer, SimReader, Stored
 from tests.simulation.delta import DeltaFiles
 from tests.simulation.processes import EVENTS, SETTINGS, Process
 from tests.simulation.world import Faults, World
+
+LAKE_ROWS = 3  # that wait before a commit begins beside the work
 
 Files = dict[str, DeltaFiles]
 
@@ -61,6 +63,8 @@ def simulated(kit: Kit) -> Iterator[None]:
         mock.patch.object(clients, "producer", _producer),
         mock.patch.object(clients, "reader", _reader),
         mock.patch.object(steps, "reached", lambda step: _Current.world.reached(step)),
+        mock.patch.object(lake_commits, "ROWS", LAKE_ROWS),
+        mock.patch.object(lake_commits, "MOST_ROWS", 2 * LAKE_ROWS),
         *kit.patches(),
     ]
     logging.disable(logging.CRITICAL)

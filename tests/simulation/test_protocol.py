@@ -106,7 +106,7 @@ async def state_before_lake(self: Checkpoints, cuts: list[Cut], sent: list[Sent]
     await self.outputs.settle(sent)
     for cut in cuts:
         await self._write_state(cut)
-    await self._commit_lake()
+    await self.lake_commits.commit()
 
 
 async def settle_nothing(self: Outputs, sent: list[Sent]) -> None: ...
