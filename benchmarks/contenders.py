@@ -15,6 +15,7 @@ from benchmarks.environments import PEERS, jars_of, python_of
 
 SLOW_EVENTS = 100_000  # for those who would need minutes for the whole log
 ZHICE = PEERS / "zhice"
+SHARED = {"PYTHONPATH": str(PEERS / "shared")}  # what the peers in Python have in common
 
 
 @dataclass(frozen=True)
@@ -53,4 +54,22 @@ CONTENDERS = (
     Contender("fetch", "Fetch alone", "zhice", "", ours("-m", "benchmarks.ceiling", "fetch"), publishes=False),
     Contender("decode", "Fetch and decode", "zhice", "", ours("-m", "benchmarks.ceiling", "decode"), publishes=False),
     Contender("zhice", "Zhice", "zhice", "", ours(str(ZHICE / "app.py"), "worker")),
+    *(
+        Contender(
+            f"faust-{name}", f"Faust, Tables in {words}", "faust", "faust-streaming",
+            python("faust", str(PEERS / "faust" / "app.py"), "-L", "uvloop", "worker", "-l", "warn"),
+            events=SLOW_EVENTS,
+            environment=SHARED | {"BENCH_STORE": store},
+        )  # fmt: skip
+        for name, words, store in (
+            ("memory", "memory", "memory://"),
+            ("rocksdb", "RocksDB", "rocksdb://?driver=rocksdict"),
+        )
+    ),
+    Contender(
+        "quix", "Quix Streams", "quix_streams", "quixstreams", python("quix_streams"), environment=SHARED
+    ),
+    Contender(
+        "bytewax", "Bytewax, recovery on", "bytewax", "bytewax", python("bytewax"), lives=False, environment=SHARED
+    ),
 )
