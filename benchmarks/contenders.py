@@ -72,4 +72,11 @@ CONTENDERS = (
     Contender(
         "bytewax", "Bytewax, recovery on", "bytewax", "bytewax", python("bytewax"), lives=False, environment=SHARED
     ),
+    *(
+        Contender(
+            f"kafka-streams-{threads}", f"Kafka Streams, JVM, {words}", "kafka_streams", "kafka-streams",
+            java("kafka_streams", "comparison.Comparison"), environment={"BENCH_THREADS": str(threads)},
+        )  # fmt: skip
+        for threads, words in ((1, "1 stream thread"), (2, "2 stream threads"))
+    ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -67,12 +68,20 @@ class Process:
     def running(self) -> bool:
         """Whether it still is; notes its end and what it used."""
         if self.ended_at is None:
+            self._note_memory()
             pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
                 self.ended_at = time.time()
                 self.code = self._process.returncode = os.waitstatus_to_exitcode(status)
-                self.cpu_s, self.memory_mb = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+                self.cpu_s = used.ru_utime + used.ru_stime
         return self.ended_at is None
+
+    def _note_memory(self) -> None:
+        """The largest so far, as Linux has it; rusage would count what this process had when it forked."""
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+            if found := re.search(r"VmHWM:\s+(\d+) kB", status):
+                self.memory_mb = int(found[1]) / 1024
 
     def tell(self) -> None:
         self._process.send_signal(signal.SIGTERM)
