@@ -79,4 +79,5 @@ CONTENDERS = (
         )  # fmt: skip
         for threads, words in ((1, "1 stream thread"), (2, "2 stream threads"))
     ),
+    Contender("pathway", "Pathway, persistence on", "pathway", "pathway", python("pathway"), environment=SHARED),
 )
