@@ -1,8 +1,8 @@
 """Who takes part, how each is built and started.
 
 A contender is told by its environment what to work on: BENCH_BROKER; BENCH_EVENTS and BENCH_TRIGGERS, topics of
-BENCH_PARTITIONS partitions; BENCH_GROUP, a new name; BENCH_FOLDER, an empty folder. It prints `first record T` when it sees the
-first record, T in seconds since the epoch; one that publishes nothing also prints `last record T` and ends.
+BENCH_PARTITIONS partitions; BENCH_GROUP, a new name; BENCH_FOLDER, an empty folder. It prints `first record T` when it
+sees the first record, T in seconds since the epoch; one that publishes nothing also prints `last record T` and ends.
 """
 
 from __future__ import annotations
@@ -56,27 +56,32 @@ CONTENDERS = (
     Contender("zhice", "Zhice", "zhice", "", ours(str(ZHICE / "app.py"), "worker")),
     *(
         Contender(
-            f"faust-{name}", f"Faust, Tables in {words}", "faust", "faust-streaming",
+            f"faust-{name}",
+            f"Faust, Tables in {words}",
+            "faust",
+            "faust-streaming",
             python("faust", str(PEERS / "faust" / "app.py"), "-L", "uvloop", "worker", "-l", "warn"),
             events=SLOW_EVENTS,
             environment=SHARED | {"BENCH_STORE": store},
-        )  # fmt: skip
+        )
         for name, words, store in (
             ("memory", "memory", "memory://"),
             ("rocksdb", "RocksDB", "rocksdb://?driver=rocksdict"),
         )
     ),
-    Contender(
-        "quix", "Quix Streams", "quix_streams", "quixstreams", python("quix_streams"), environment=SHARED
-    ),
+    Contender("quix", "Quix Streams", "quix_streams", "quixstreams", python("quix_streams"), environment=SHARED),
     Contender(
         "bytewax", "Bytewax, recovery on", "bytewax", "bytewax", python("bytewax"), lives=False, environment=SHARED
     ),
     *(
         Contender(
-            f"kafka-streams-{threads}", f"Kafka Streams, JVM, {words}", "kafka_streams", "kafka-streams",
-            java("kafka_streams", "comparison.Comparison"), environment={"BENCH_THREADS": str(threads)},
-        )  # fmt: skip
+            f"kafka-streams-{threads}",
+            f"Kafka Streams, JVM, {words}",
+            "kafka_streams",
+            "kafka-streams",
+            java("kafka_streams", "comparison.Comparison"),
+            environment={"BENCH_THREADS": str(threads)},
+        )
         for threads, words in ((1, "1 stream thread"), (2, "2 stream threads"))
     ),
     Contender("pathway", "Pathway, persistence on", "pathway", "pathway", python("pathway"), environment=SHARED),

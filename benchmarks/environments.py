@@ -1,4 +1,4 @@
-"""What contenders run in, built on demand under benchmarks/.peers: an environment from its own lock file, or jars by Maven."""
+"""What contenders run in, built on demand under benchmarks/.peers: an environment of a lock file, or jars by Maven."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ def python_of(folder: str) -> str:
     interpreter = place / "bin" / "python"
     if not _is_built(place, [lock]):
         _run([sys.executable, "-m", "venv", "--clear", str(place)])
-        install = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+        install = [
+            str(interpreter),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--require-hashes",
+        ]
         _run([*install, "--requirement", str(lock)])
         _note_built(place, [lock])
     return str(interpreter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from confluent_kafka import Producer
@@ -15,11 +15,13 @@ START_MS = 1_704_067_200_000  # 2024-01-01, UTC
 SPAN_MS = 10 * 86_400_000
 LARGEST_AMOUNT = 100_000
 MONEY_TYPES = (
-    "transfer_out", "transfer_in", "bill_pay", "card_pay", "qr_pay", "top_up", "cash_withdraw", "fund_buy", "fund_redeem",
+    "transfer_out", "transfer_in", "bill_pay", "card_pay", "qr_pay", "top_up", "cash_withdraw", "fund_buy",
+    "fund_redeem",
 )  # fmt: skip
 EVENT_TYPES = (
     *MONEY_TYPES, "login", "logout", "balance_view", "statement_view", "fund_view", "loan_view", "loan_apply",
-    "loan_verify", "loan_submit", "loan_approve", "loan_draw", "coupon_view", "coupon_claim", "message_read", "complaint",
+    "loan_verify", "loan_submit", "loan_approve", "loan_draw", "coupon_view", "coupon_claim", "message_read",
+    "complaint",
 )  # fmt: skip
 CLOSING_TYPES = ("login", "login", "login", "login", "loan_apply", "transfer_out")  # the last one makes a trigger
 CHUNK = 50_000  # events drawn at a time
@@ -38,6 +40,11 @@ class Log:
     def name(self) -> str:
         return "skewed" if self.skewed else "uniform"
 
+    def shorter(self, events: int) -> Log:
+        """A log of at most so many events of as many customers in proportion, over the same time."""
+        events = min(events, self.events)
+        return replace(self, events=events, customers=self.customers * events // self.events)
+
 
 def events_of(log: Log) -> Iterator[tuple[str, bytes]]:
     """(customer, event as JSON) in order of event time; the closing events of each partition come last."""
@@ -50,7 +57,8 @@ def events_of(log: Log) -> Iterator[tuple[str, bytes]]:
         times = np.sort(rng.integers(*edges, size))
         customers = (log.customers * rng.random(size) ** (3 if log.skewed else 1)).astype(np.int64)
         kinds, amounts = rng.integers(0, len(EVENT_TYPES), size), rng.integers(1, LARGEST_AMOUNT + 1, size)
-        for time, customer, kind, amount in zip(*(column.tolist() for column in (times, customers, kinds, amounts))):
+        columns = (column.tolist() for column in (times, customers, kinds, amounts))
+        for time, customer, kind, amount in zip(*columns, strict=True):
             yield f"C{customer:08d}", _event(number, EVENT_TYPES[kind], f"C{customer:08d}", time, amount)
             number += 1
     for customer, kind in closing:

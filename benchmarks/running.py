@@ -22,6 +22,8 @@ from benchmarks.reference import Trigger
 POLL_S = 0.01
 STOP_S = 120.0  # for a contender to end after it was told to
 START_S = 60.0
+ENDED_WELL = (0, 128 + signal.SIGTERM)  # the second is a JVM's, after its shutdown hooks
+KILLED = -signal.SIGTERM  # it does nothing when it is told to end
 SLOWEST_RATE = 500  # events/s; slower than that has failed
 
 
@@ -31,7 +33,7 @@ class RunError(RuntimeError):
 
 @dataclass(frozen=True)
 class Run:
-    """Of one run. Times in s, from the first record; `durable_s` is None for who has nothing durable."""
+    """Of one run. Times in s, from the first record; `durable_s` is None for who does not end by committing."""
 
     events: int
     seconds: float
@@ -113,7 +115,13 @@ class Process:
 
 
 def run(
-    contender: Contender, command: list[str], broker: str, prefix: str, answer: Mapping[str, Trigger], events: int, number: int
+    contender: Contender,
+    command: list[str],
+    broker: str,
+    prefix: str,
+    answer: Mapping[str, Trigger],
+    events: int,
+    number: int,
 ) -> Run:
     """Run it over the log in the topic `prefix.events`. Raises RunError where it fails or its answer differs."""
     topic = f"{prefix}.triggers"
@@ -139,7 +147,9 @@ def _given(broker: str, prefix: str, group: str) -> dict[str, str]:
         "CATALOGUE": str(ZHICE / "catalogue.toml"),
         "TICK_MS": "0",  # ticks would stay in the log, which is the next contender's, too
     }  # fmt: skip
-    return {f"BENCH_{name}": value for name, value in bench.items()} | {f"ZHICE_{name}": value for name, value in zhice.items()}
+    return {f"BENCH_{name}": value for name, value in bench.items()} | {
+        f"ZHICE_{name}": value for name, value in zhice.items()
+    }
 
 
 def _until_published(
@@ -165,10 +175,11 @@ def _until_published(
     finally:
         reader.close()
     _compare(found, answer)
-    if process.code not in (0, -signal.SIGTERM, 128 + signal.SIGTERM) or process.ended_at is None:
+    if process.code not in (*ENDED_WELL, KILLED) or process.ended_at is None:
         raise RunError(f"ended with exit code {process.code}\n{process.tail()}")
     first = process.said("first record")
-    return Run(events, published_at - first, process.ended_at - first, process.cpu_s, process.memory_mb)
+    durable_s = process.ended_at - first if process.code in ENDED_WELL else None
+    return Run(events, published_at - first, durable_s, process.cpu_s, process.memory_mb)
 
 
 def _compare(found: list[Trigger], answer: Mapping[str, Trigger]) -> None:
@@ -178,7 +189,9 @@ def _compare(found: list[Trigger], answer: Mapping[str, Trigger]) -> None:
         raise RunError(f"{len(found) - len(by_id)} triggers came twice")
     missing, more = answer.keys() - by_id.keys(), by_id.keys() - answer.keys()
     if missing or more:
-        raise RunError(f"{len(missing)} triggers are missing, {len(more)} are none; such as {sorted(missing | more)[:3]}")
+        raise RunError(
+            f"{len(missing)} triggers are missing, {len(more)} are none; such as {sorted(missing | more)[:3]}"
+        )
     for event_id, trigger in by_id.items():
         if trigger != answer[event_id]:
             raise RunError(f"a trigger differs:\n{trigger}\nshould be\n{answer[event_id]}")

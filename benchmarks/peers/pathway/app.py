@@ -1,7 +1,7 @@
 """The job with Pathway: a stateful reducer by customer, its changes as a stream to Kafka, persistence on.
 
-Pathway reads in mini-batches of 1.5 s and calls our code at the end of one. So the clock starts when its consumer has its
-partitions, for which a thread asks the broker.
+Pathway reads in mini-batches of 1.5 s and calls our code at the end of one. So the clock starts when its consumer has
+its partitions, for which a thread asks the broker.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ class Event(pw.Schema):
 
 
 @pw.reducers.stateful_many
-def work(
-    state: tuple[str, tuple[str, ...]] | None, rows: list[tuple[list[Any], int]]
-) -> tuple[str, tuple[str, ...]]:
+def work(state: tuple[str, tuple[str, ...]] | None, rows: list[tuple[list[Any], int]]) -> tuple[str, tuple[str, ...]]:
     """The customer's state as JSON, and the triggers of this mini-batch, whose rows come in no order."""
     customer = json.loads(state[0]) if state else new_customer()
     triggers = []
@@ -71,10 +69,19 @@ customers = events.groupby(pw.this.customer_id).reduce(
     pw.this.customer_id,
     result=work(pw.this.event_id, pw.this.event, pw.this.customer_id, pw.this.event_time, pw.this.amount),
 )
-changes = customers.select(pw.this.customer_id, triggers=pw.declare_type(tuple[str, ...], pw.this.result[1])).to_stream()
-triggers = changes.filter(pw.this.is_upsert).flatten(pw.this.triggers).select(pw.this.customer_id, trigger=pw.this.triggers)
+changes = customers.select(
+    pw.this.customer_id, triggers=pw.declare_type(tuple[str, ...], pw.this.result[1])
+).to_stream()
+triggers = (
+    changes.filter(pw.this.is_upsert).flatten(pw.this.triggers).select(pw.this.customer_id, trigger=pw.this.triggers)
+)
 pw.io.kafka.write(
-    triggers, SETTINGS, topic_name=os.environ["BENCH_TRIGGERS"], format="raw", key=triggers.customer_id, value=triggers.trigger
+    triggers,
+    SETTINGS,
+    topic_name=os.environ["BENCH_TRIGGERS"],
+    format="raw",
+    key=triggers.customer_id,
+    value=triggers.trigger,
 )
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The job with Quix Streams: a StreamingDataFrame with a stateful function, state in RocksDB and its changelog topic."""
+"""The job with Quix Streams: a StreamingDataFrame and a stateful function, state in RocksDB and a changelog topic."""
 
 from __future__ import annotations
 
