@@ -13,7 +13,7 @@ import rich_click as click
 from benchmarks.chart import draw
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.environments import BuildError
-from benchmarks.kafka import delete_topics_but, make_topic
+from benchmarks.kafka import delete_topics_but, make_topic, topics
 from benchmarks.log import Log, events_of, produce
 from benchmarks.reference import Trigger, triggers_of
 from benchmarks.report import Results, write
@@ -30,19 +30,21 @@ class Bench:
     """A broker with the logs that were produced so far."""
 
     broker: str
+    name: str = "bench"  # first part of every topic's name
     _answers: dict[str, dict[str, Trigger]] = field(default_factory=dict)
 
     def run(self, contender: Contender, log: Log, number: int) -> Run:
         """Once. Raises RunError and BuildError."""
         prefix = self._prefix(log)
+        kept = topics(self.broker)
         try:
             return run(contender, contender.command(), self.broker, prefix, self._answers[prefix], log.events, number)
         finally:
-            delete_topics_but(self.broker, {f"{prefix}.events" for prefix in self._answers})
+            delete_topics_but(self.broker, kept)
 
     def _prefix(self, log: Log) -> str:
         """The prefix of the log's topics; produced when it is first asked for."""
-        prefix = f"bench-{log.name}-{log.events}"
+        prefix = f"{self.name}-{log.name}-{log.events}"
         if prefix not in self._answers:
             say(f"producing {log.events:,} events, {log.name}")
             make_topic(self.broker, f"{prefix}.events")

@@ -85,4 +85,7 @@ CONTENDERS = (
         for threads, words in ((1, "1 stream thread"), (2, "2 stream threads"))
     ),
     Contender("pathway", "Pathway, persistence on", "pathway", "pathway", python("pathway"), environment=SHARED),
+    Contender(
+        "flink", "Flink, JVM, parallelism 1", "flink", "flink", java("flink", "comparison.Comparison"), lives=False
+    ),
 )

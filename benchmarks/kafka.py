@@ -15,6 +15,7 @@ from benchmarks.reference import Trigger
 
 FOREVER = "-1"
 ADMIN_TIMEOUT_S = 30.0
+POLL_S = 0.2
 
 
 def make_topic(broker: str, name: str) -> None:
@@ -25,8 +26,13 @@ def make_topic(broker: str, name: str) -> None:
         future.result(ADMIN_TIMEOUT_S)
 
 
+def topics(broker: str) -> set[str]:
+    """The names of all topics."""
+    return set(AdminClient({"bootstrap.servers": broker}).list_topics().topics)
+
+
 def delete_topics_but(broker: str, kept: set[str]) -> None:
-    """Delete what a run left: all topics but the logs and the broker's own, and wait until they are gone."""
+    """Delete what a run left: all topics but these and the broker's own, and wait until they are gone."""
     admin = AdminClient({"bootstrap.servers": broker})
     deadline = time.monotonic() + ADMIN_TIMEOUT_S
     while left := [name for name in admin.list_topics().topics if not name.startswith("__") and name not in kept]:
@@ -34,7 +40,7 @@ def delete_topics_but(broker: str, kept: set[str]) -> None:
             raise TimeoutError(f"the broker still has {', '.join(left)}")
         for future in admin.delete_topics(left).values():
             future.exception(ADMIN_TIMEOUT_S)  # one that is already being deleted is an error, and well
-        time.sleep(0.2)
+        time.sleep(POLL_S)
 
 
 class TriggerReader:

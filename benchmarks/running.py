@@ -174,7 +174,7 @@ def _until_published(
         found += reader.read(1.0)
     finally:
         reader.close()
-    _compare(found, answer)
+    compare(found, answer)
     if process.code not in (*ENDED_WELL, KILLED) or process.ended_at is None:
         raise RunError(f"ended with exit code {process.code}\n{process.tail()}")
     first = process.said("first record")
@@ -182,7 +182,7 @@ def _until_published(
     return Run(events, published_at - first, durable_s, process.cpu_s, process.memory_mb)
 
 
-def _compare(found: list[Trigger], answer: Mapping[str, Trigger]) -> None:
+def compare(found: list[Trigger], answer: Mapping[str, Trigger]) -> None:
     """Raises RunError unless the triggers are those of the answer, each once."""
     by_id = {trigger.event_id: trigger for trigger in found}
     if len(by_id) != len(found):
