@@ -61,7 +61,13 @@ def _lines(results: Results) -> Iterator[str]:
         yield "## What failed"
         yield ""
         for name, why in results.failures.items():
-            yield f"- {name}: `{why.splitlines()[0][:200]}`"
+            yield f"- {name}: {_summary(why)}"
+
+
+def _summary(why: str) -> str:
+    """The first line of why it failed, and the last, which is the last thing that it said."""
+    first, *more = [line for line in why.splitlines() if line.strip()]
+    return f"{first[:200]}: `{more[-1][:300]}`" if more else first[:300]
 
 
 def _circumstances(results: Results, log: Log) -> Iterator[str]:
@@ -111,6 +117,8 @@ def _spread(runs: Sequence[Run], value: Callable[[Run], float | None]) -> str:
 
 
 def _version(contender: Contender) -> str:
+    if not contender.publishes:
+        return ""
     return version_of(contender.folder, contender.package) if contender.package else version("zhice")
 
 
