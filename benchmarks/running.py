@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from benchmarks.reference import Trigger
 POLL_S = 0.01
 STOP_S = 120.0  # for a contender to end after it was told to
 START_S = 60.0
+LINGER_S = 5.0  # after its end, for what it published to be read
 ENDED_WELL = (0, 128 + signal.SIGTERM)  # the second is a JVM's, after its shutdown hooks
 KILLED = -signal.SIGTERM  # it does nothing when it is told to end
 SLOWEST_RATE = 500  # events/s; slower than that has failed
@@ -163,10 +165,10 @@ def _until_published(
             for trigger in reader.read(POLL_S):
                 found.append(trigger)
                 closing.discard(trigger.customer_id)
-            if time.monotonic() > deadline:
-                raise RunError(f"not all triggers in time: {len(found)} of {len(answer)}\n{process.tail()}")
             if not process.running() and process.code:
                 raise RunError(f"ended with exit code {process.code}\n{process.tail()}")
+            if time.monotonic() > deadline or time.time() > (process.ended_at or math.inf) + LINGER_S:
+                raise RunError(f"not all triggers in time: {len(found)} of {len(answer)}\n{process.tail()}")
         published_at = time.time()
         if contender.lives:
             process.tell()
