@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint setup lock schemas chaos fuzz clean
+.PHONY: demo test lint setup lock schemas chaos fuzz bench clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,10 @@ chaos: setup
 # A million inputs to the decoder and to the parser of expressions; SEED=… replays.
 fuzz: setup
 	$(VENV)/bin/python -m tests.fuzz
+
+# Zhice beside its peers, on Apache Kafka: about an hour; `.venv/bin/python -m benchmarks --help` has its sizes.
+bench: setup
+	$(VENV)/bin/python -m benchmarks
 
 # Lock files with hashes and without any index address: for development, and for the image what runs alone.
 lock:

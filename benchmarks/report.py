@@ -1,0 +1,151 @@
+"""benchmarks/results.md: medians and spreads, the machine, the versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.environments import BuildError, version_of
+from benchmarks.log import PARTITIONS, Log
+from benchmarks.running import Run
+from streams.kafka_broker import DEPLOY
+
+ZHICE, CEILING = "zhice", "decode"
+
+
+@dataclass
+class Results:
+    """Runs by log and contender, what failed by contender, and the machine's load before each timed run."""
+
+    logs: Sequence[Log]
+    note: str
+    runs: dict[tuple[str, str], list[Run]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    loads: list[float] = field(default_factory=list)
+
+    def rates(self, log: Log, contender: str) -> list[float]:
+        return [run.rate for run in self.runs.get((log.name, contender), [])]
+
+
+def write(results: Results, path: Path) -> None:
+    """Write the report."""
+    path.write_text("\n".join(_lines(results)) + "\n", encoding="utf-8")
+
+
+def _lines(results: Results) -> Iterator[str]:
+    first = results.logs[0]
+    yield "# The comparison: results"
+    yield ""
+    yield "Written by `make bench`. What was computed, and what the clock covers, is in [job.md](job.md). Every run's"
+    yield "triggers were compared with [reference.py](reference.py), and only runs that agreed in all of them are here."
+    yield ""
+    yield "![events/s of each contender](results.svg)"
+    yield ""
+    yield from _circumstances(results, first)
+    for log in results.logs:
+        if any(name == log.name for name, _ in results.runs):
+            yield ""
+            yield f"## {log.name.capitalize()}: {log.events:,} events, {log.customers:,} customers"
+            yield ""
+            yield from _table(results, log)
+    if results.failures:
+        yield ""
+        yield "## What failed"
+        yield ""
+        for name, why in results.failures.items():
+            yield f"- {name}: {_summary(why)}"
+
+
+def _summary(why: str) -> str:
+    """The first line of why it failed, and the last, which is the last thing that it said."""
+    first, *more = [line for line in why.splitlines() if line.strip()]
+    return f"{first[:200]}: `{more[-1][:300]}`" if more else first[:300]
+
+
+def _circumstances(results: Results, log: Log) -> Iterator[str]:
+    counts = [len(runs) for runs in results.runs.values()]
+    runs = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    yield f"- Runs: {runs} of each contender over each log, in turn; seed {log.seed}. Median (least–most)."
+    yield f"- Machine: {os.cpu_count()} cores ({_cpu()}), {_memory_gib():.0f} GiB, {platform.system()}; 1-minute"
+    yield f"  load before the runs {min(results.loads):.1f} to {max(results.loads):.1f}. {results.note}".rstrip()
+    yield f"- Python {platform.python_version()}, {_java()}. Apache Kafka {_kafka()} on the same machine: one broker,"
+    yield f"  {PARTITIONS} partitions."
+
+
+COLUMNS = (
+    "contender", "version", "events/s", "Zhice is … times as fast", "events/s until durable", "CPU, µs an event",
+    "memory, MB",
+)  # fmt: skip
+
+
+def _table(results: Results, log: Log) -> Iterator[str]:
+    yield f"| {' | '.join(COLUMNS)} |"
+    yield f"|---|---|{'---:|' * (len(COLUMNS) - 2)}"
+    for contender in CONTENDERS:
+        if runs := results.runs.get((log.name, contender.name)):
+            yield f"| {' | '.join(_cells(results, log, contender, runs))} |"
+    if prefixes := {runs[0].events for (name, _), runs in results.runs.items() if name == log.name} - {log.events}:
+        yield ""
+        yield f"¹ over a log of {min(prefixes):,} events and of customers in proportion: all of it would take minutes."
+
+
+def _cells(results: Results, log: Log, contender: Contender, runs: Sequence[Run]) -> Iterator[str]:
+    ours = results.rates(log, ZHICE)
+    yield contender.label + ("" if runs[0].events == log.events else " ¹")
+    yield _version(contender)
+    yield _spread(runs, lambda run: run.rate)
+    yield f"{median(ours) / median(results.rates(log, contender.name)):.2g}" if ours and contender.name != ZHICE else ""
+    yield _spread(runs, lambda run: run.durable_rate)
+    yield f"{median(run.cpu_s / run.events * 1e6 for run in runs):,.1f}"
+    yield f"{median(run.memory_mb for run in runs):,.0f}"
+
+
+def _spread(runs: Sequence[Run], value: Callable[[Run], float | None]) -> str:
+    values = [one for one in map(value, runs) if one is not None]
+    if not values:
+        return "–"
+    middle = f"{median(values):,.0f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):,.0f}–{max(values):,.0f})"
+
+
+def _version(contender: Contender) -> str:
+    if not contender.publishes:
+        return ""
+    return version_of(contender.folder, contender.package) if contender.package else version("zhice")
+
+
+def _cpu() -> str:
+    found = re.search(r"model name\s*:\s*(.+)", _text("/proc/cpuinfo"))
+    return found[1] if found else platform.machine()
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _java() -> str:
+    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "([^"]+)"', said)
+    return f"Java {found[1]}" if found else "no Java"
+
+
+def _kafka() -> str:
+    found = re.search(r"<kafka\.version>(.+?)<", _text(DEPLOY / "pom.xml"))
+    if not found:
+        raise BuildError("deploy/kafka/pom.xml names no version")
+    return found[1]
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
