@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -104,7 +103,6 @@ def _is_right(bench: Bench, contender: Contender, log: Log, results: Results) ->
 
 def _time(bench: Bench, contender: Contender, log: Log, number: int, results: Results) -> None:
     own = log.shorter(contender.events or log.events)
-    results.loads.append(os.getloadavg()[0])
     try:
         done = bench.run(contender, own, number)
     except RunError as error:

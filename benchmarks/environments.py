@@ -1,18 +1,22 @@
-"""What contenders run in, built on demand under benchmarks/.peers: an environment of a lock file, or jars by Maven."""
+"""What contenders run in, built on demand: an environment of a lock file, or jars by Maven.
+
+They are kept in ~/.cache/zhice/peers, by what they are built from, so that a changed lock or source is built anew.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 PEERS = Path(__file__).parent / "peers"
-BUILT = Path(__file__).parent / ".peers"
 BUILD_TIMEOUT_S = 900
+BUILT = ".built"  # a file in a folder that is complete
 
 
 class BuildError(RuntimeError):
@@ -21,35 +25,28 @@ class BuildError(RuntimeError):
 
 def python_of(folder: str) -> str:
     """The interpreter of an environment with what the contender's requirements.lock lists. Raises BuildError."""
-    lock, place = PEERS / folder / "requirements.lock", BUILT / folder
+    lock = PEERS / folder / "requirements.lock"
+    place = _place(folder, [lock])
     interpreter = place / "bin" / "python"
-    if not _is_built(place, [lock]):
+    if not _is_built(place):
         _run([sys.executable, "-m", "venv", "--clear", str(place)])
-        install = [
-            str(interpreter),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--require-hashes",
-        ]
-        _run([*install, "--requirement", str(lock)])
-        _note_built(place, [lock])
+        install = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        _run([*install, "--require-hashes", "--requirement", str(lock)])
+        _note_built(place)
     return str(interpreter)
 
 
 def jars_of(folder: str) -> str:
     """The class path of what the contender's pom.xml builds. Raises BuildError."""
-    source, place = PEERS / folder, BUILT / folder
-    files = sorted([source / "pom.xml", *source.glob("src/**/*.java")])
-    if not _is_built(place, files):
+    pom = PEERS / folder / "pom.xml"
+    place = _place(folder, sorted([pom, *pom.parent.glob("src/**/*.java")]))
+    if not _is_built(place):
         if not shutil.which("mvn"):
             raise BuildError("needs Java 17 and Maven (mvn)")
         shutil.rmtree(place, ignore_errors=True)
         goals = ["package", "dependency:copy-dependencies", f"-Dbuild.folder={place}", f"-DoutputDirectory={place}"]
-        _run(["mvn", "--batch-mode", "--quiet", "--file", str(source / "pom.xml"), *goals])
-        _note_built(place, files)
+        _run(["mvn", "--batch-mode", "--quiet", "--file", str(pom), *goals])
+        _note_built(place)
     return f"{place}/*"
 
 
@@ -65,17 +62,19 @@ def version_of(folder: str, package: str) -> str:
     raise BuildError(f"{folder} names no version of {package}")
 
 
-def _is_built(place: Path, files: Iterable[Path]) -> bool:
-    stamp = place / ".built"
-    return stamp.is_file() and stamp.read_text() == _digest(files)
+def _place(folder: str, sources: Sequence[Path]) -> Path:
+    """Where what these files make is, or will be."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
+    return cache / "zhice" / "peers" / f"{folder}-{digest[:12]}"
 
 
-def _note_built(place: Path, files: Iterable[Path]) -> None:
-    (place / ".built").write_text(_digest(files))
+def _is_built(place: Path) -> bool:
+    return (place / BUILT).is_file()
 
 
-def _digest(files: Iterable[Path]) -> str:
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+def _note_built(place: Path) -> None:
+    (place / BUILT).touch()
 
 
 def _run(command: list[str]) -> None:

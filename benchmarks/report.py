@@ -23,13 +23,12 @@ ZHICE, CEILING = "zhice", "decode"
 
 @dataclass
 class Results:
-    """Runs by log and contender, what failed by contender, and the machine's load before each timed run."""
+    """Runs by log and contender, and what failed by contender."""
 
     logs: Sequence[Log]
     note: str
     runs: dict[tuple[str, str], list[Run]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    loads: list[float] = field(default_factory=list)
 
     def rates(self, log: Log, contender: str) -> list[float]:
         return [run.rate for run in self.runs.get((log.name, contender), [])]
@@ -74,15 +73,17 @@ def _circumstances(results: Results, log: Log) -> Iterator[str]:
     counts = [len(runs) for runs in results.runs.values()]
     runs = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     yield f"- Runs: {runs} of each contender over each log, in turn; seed {log.seed}. Median (least–most)."
-    yield f"- Machine: {os.cpu_count()} cores ({_cpu()}), {_memory_gib():.0f} GiB, {platform.system()}; 1-minute"
-    yield f"  load before the runs {min(results.loads):.1f} to {max(results.loads):.1f}. {results.note}".rstrip()
+    yield f"- Machine: {os.cpu_count()} cores ({_cpu()}), {_memory_gib():.0f} GiB, {platform.system()}."
+    if results.note:
+        yield f"- {results.note}"
+    yield "- Load: of the machine in the last minute of a run. Where it differs much, other work ran beside that run."
     yield f"- Python {platform.python_version()}, {_java()}. Apache Kafka {_kafka()} on the same machine: one broker,"
     yield f"  {PARTITIONS} partitions."
 
 
 COLUMNS = (
     "contender", "version", "events/s", "Zhice is … times as fast", "events/s until durable", "CPU, µs an event",
-    "memory, MB",
+    "memory, MB", "load",
 )  # fmt: skip
 
 
@@ -106,6 +107,7 @@ def _cells(results: Results, log: Log, contender: Contender, runs: Sequence[Run]
     yield _spread(runs, lambda run: run.durable_rate)
     yield f"{median(run.cpu_s / run.events * 1e6 for run in runs):,.1f}"
     yield f"{median(run.memory_mb for run in runs):,.0f}"
+    yield f"{median(run.load for run in runs):.1f}"
 
 
 def _spread(runs: Sequence[Run], value: Callable[[Run], float | None]) -> str:

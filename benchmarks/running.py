@@ -42,6 +42,7 @@ class Run:
     durable_s: float | None
     cpu_s: float
     memory_mb: float
+    load: float  # of the machine over the last minute, when its clock had stopped: about its own, if nothing else ran
 
     @property
     def rate(self) -> float:
@@ -134,7 +135,7 @@ def run(
             return _until_published(process, contender, TriggerReader(broker, topic), answer, events)
         process.wait(START_S + events / SLOWEST_RATE)
         seconds = process.said("last record") - process.said("first record")
-        return Run(events, seconds, None, process.cpu_s, process.memory_mb)
+        return Run(events, seconds, None, process.cpu_s, process.memory_mb, os.getloadavg()[0])
     finally:
         process.remove()
 
@@ -181,7 +182,7 @@ def _until_published(
         raise RunError(f"ended with exit code {process.code}\n{process.tail()}")
     first = process.said("first record")
     durable_s = process.ended_at - first if process.code in ENDED_WELL else None
-    return Run(events, published_at - first, durable_s, process.cpu_s, process.memory_mb)
+    return Run(events, published_at - first, durable_s, process.cpu_s, process.memory_mb, os.getloadavg()[0])
 
 
 def compare(found: list[Trigger], answer: Mapping[str, Trigger]) -> None:
