@@ -35,7 +35,7 @@ def _lines(results: Results) -> Iterator[str]:
     shown.sort(key=lambda pair: -median(pair[1]))
     scale = (WIDTH - LEFT - RIGHT) / max(max(rates) for _, rates in shown)
     height = TOP + ROW * len(shown) + 14
-    title = f"Events a second, one process, everything durable ({log.events:,} events, {log.customers:,} customers)"
+    title = f"Events a second to the last trigger, state durable; {log.events:,} events, {log.customers:,} customers"
     size = f'viewBox="0 0 {WIDTH} {height}"'
     yield f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(title)}">'
     yield f"<style>{STYLE}</style>"
