@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 MINUTE_MS: Final = 60_000
 # columns of open rows, int64[n, 6]
-CLOCK_MINUTE, EVENT_TYPE, CHANNEL, EVENT_MINUTE, CUSTOMER, AMOUNT = range(6)
+COLUMNS: Final = 6
+CLOCK_MINUTE, EVENT_TYPE, CHANNEL, EVENT_MINUTE, CUSTOMER, AMOUNT = range(COLUMNS)
 OTHER_CHANNEL: Final = -1  # one that the catalogue does not declare
 NO_CHANNEL: Final = -2
 _ROW_BITS: Final = 40  # of a customer's row
@@ -40,13 +41,17 @@ def no_metrics() -> MetricRows:
 
 @dataclass(slots=True)
 class Metrics:
-    """The open minute of one shard: int64[n, 6] rows of applied events, amounts as bits of float64."""
+    """The open minute of one shard: int64[n, 6] rows of applied events, amounts as bits of float64.
+
+    saved: how many of them a checkpoint has; they are only added to until the minute is closed.
+    """
 
     rows: NDArray[np.int64]
+    saved: int = 0
 
     @classmethod
     def empty(cls) -> Metrics:
-        return cls(np.empty((0, 6), np.int64))
+        return cls(np.empty((0, COLUMNS), np.int64))
 
     def add(
         self,
@@ -58,7 +63,7 @@ class Metrics:
         amount: NDArray[np.float64],
     ) -> None:
         """Add applied events; arrays of one length, `clock` in ms when each was applied."""
-        rows = np.empty((len(clock), 6), np.int64)
+        rows = np.empty((len(clock), COLUMNS), np.int64)
         rows[:, CLOCK_MINUTE] = clock // MINUTE_MS * MINUTE_MS
         rows[:, EVENT_TYPE] = event_type
         rows[:, CHANNEL] = np.where(np.isnan(channel), NO_CHANNEL, channel)
@@ -75,7 +80,7 @@ class Metrics:
         closed = self.rows[:, CLOCK_MINUTE] < minute[-1]
         if not closed.any():
             return no_metrics()
-        rows, self.rows = self.rows[closed], self.rows[~closed]
+        rows, self.rows, self.saved = self.rows[closed], self.rows[~closed], 0
         groups = _groups(rows)
         at = np.searchsorted(minute, groups.clock_minute, side="right")
         groups.offset = offset[at]
@@ -87,7 +92,7 @@ class Metrics:
             return no_metrics()
         groups = _groups(self.rows)
         groups.offset = np.full(len(groups.events), offset, np.int64)
-        self.rows = self.rows[:0]
+        self.rows, self.saved = self.rows[:0], 0
         return groups
 
 

@@ -45,7 +45,8 @@ class Closing(msgspec.Struct, frozen=True):
     rows: tuple[int, int]  # customers and instances; pages behind them are left over
     next_offset: int
     numbers: list[int]
-    metrics: bytes  # int64 rows of the open minute
+    metrics: bytes = b""  # int64 rows of the open minute, where they have no pages of their own
+    metric_rows: int = 0  # in pages
 
 
 Kept = TypeVar("Kept", Page, Closing)

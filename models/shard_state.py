@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import engine, pages
+from models.metrics import COLUMNS as METRIC_COLUMNS
 from models.metrics import Metrics
 from models.migration import GONE, Migration
 from models.names import entity_of, group_of, owner_of
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from models.shard import Shard
 
 CLOSING_KEY = b"checkpoint"
-KINDS = (b"c", b"i")  # of pages: customers, instances
+KINDS = (b"c", b"i", b"m")  # of pages: customers, instances, rows of the open minute's metrics
+METRICS = KINDS.index(b"m")
+METRIC_ROWS = 8_192  # of one page: 384 KiB
 
 
 def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
@@ -35,20 +38,27 @@ def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
         for kind, pages_ in enumerate((state.dirty_customers, state.dirty_instances))
         for page in np.flatnonzero(pages_).tolist()
     }
-    keys = sorted(dirty | shard.unfinished, key=_order)
+    keys = sorted(dirty | shard.unfinished | _metric_keys(shard.metrics), key=_order)
     records = [(key, _page(shard, *_order(key))) for key in keys]
     state.dirty_customers[:] = False
     state.dirty_instances[:] = False
     shard.unfinished = set()
+    shard.metrics.saved = len(shard.metrics.rows)
     closing = pages.Closing(
         format=pages.PAGE_FORMAT,
         cells=shard.layout.cell_map,
         rows=(shard.rows.customers.count, shard.rows.instances.count),
         next_offset=shard.next_offset,
         numbers=state.numbers.tolist(),
-        metrics=shard.metrics.rows.tobytes(),
+        metric_rows=len(shard.metrics.rows),
     )
     return [*records, (CLOSING_KEY, msgspec.msgpack.encode(closing))]
+
+
+def _metric_keys(metrics: Metrics) -> set[bytes]:
+    """The pages that have grown since the last checkpoint: in one minute rows are only added."""
+    first, end = metrics.saved // METRIC_ROWS, -(-len(metrics.rows) // METRIC_ROWS)
+    return {KINDS[METRICS] + str(page).encode() for page in range(first, end)}
 
 
 def _order(key: bytes) -> tuple[int, int]:
@@ -57,6 +67,8 @@ def _order(key: bytes) -> tuple[int, int]:
 
 
 def _page(shard: Shard, kind: int, page: int) -> bytes:
+    if kind == METRICS:
+        return shard.metrics.rows[page * METRIC_ROWS : (page + 1) * METRIC_ROWS].tobytes()
     rows, first = shard.rows, page * PAGE_ROWS
     names = rows.instances if kind else rows.customers
     end = min(first + PAGE_ROWS, names.count)
@@ -87,15 +99,27 @@ def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
     if closing.cells.signature != shard.layout.cell_map.signature:
         migration = Migration(closing.cells, shard.layout, closing.numbers[CLOCK])
         shard.migration = list(migration.report())
-    metrics = np.frombuffer(closing.metrics, np.int64).reshape(-1, 6)
+    metrics = _metrics(closing, committed)
     for key in sorted(committed, key=_order):
         kind, number = _order(key)
-        if number * PAGE_ROWS < closing.rows[kind]:
+        if kind != METRICS and number * PAGE_ROWS < closing.rows[kind]:
             _load(shard, kind, pages.read(committed[key], pages.Page), migration)
     shard.next_offset = closing.next_offset
     shard.metrics = Metrics(migration.metrics(metrics) if migration else metrics.copy())
     _resume(shard, closing.numbers)
     return shard
+
+
+def _metrics(closing: pages.Closing, committed: dict[bytes, bytes]) -> NDArray[np.int64]:
+    """The rows of the open minute. Raises PageError."""
+    if not closing.metric_rows:  # none, or as the first format had them
+        return np.frombuffer(closing.metrics, np.int64).reshape(-1, METRIC_COLUMNS)
+    keys = [KINDS[METRICS] + str(page).encode() for page in range(-(-closing.metric_rows // METRIC_ROWS))]
+    blob = b"".join(committed.get(key, b"") for key in keys)
+    row_bytes = METRIC_COLUMNS * np.dtype(np.int64).itemsize
+    if len(blob) < closing.metric_rows * row_bytes:
+        raise pages.PageError("a record of the state is damaged: rows of the open minute are missing")
+    return np.frombuffer(blob, np.int64, closing.metric_rows * METRIC_COLUMNS).reshape(-1, METRIC_COLUMNS)
 
 
 def _load(shard: Shard, kind: int, page: pages.Page, migration: Migration | None) -> None:
