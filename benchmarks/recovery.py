@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -37,11 +38,15 @@ POLL_S = 0.02
 FILL_TIMEOUT_S = 900.0
 RECOVERY_TIMEOUT_S = 300.0
 SESSION_TIMEOUT_S = 6.0
-EVENTS = ("app_start", "product_view", "transfer_success", "balance_snapshot", "login_success")
-PROPERTIES = {
-    "product_view": {"product_type": "wealth"}, "transfer_success": {"amount": 120.5, "direction": "out"},
-    "balance_snapshot": {"aum": 81_000.0, "deposit_balance": 4_200.0},
-}  # fmt: skip
+SEED = 1
+PAST_MS = 20 * 86_400_000  # events are of these days, by chance
+EVENTS = (
+    ("app_start", "{{}}"),
+    ("product_view", '{{"product_type":"wealth","product_id":"P{amount}"}}'),
+    ("transfer_success", '{{"amount":{amount},"direction":"out"}}'),
+    ("balance_snapshot", '{{"aum":{amount}1,"deposit_balance":{amount}}}'),
+    ("login_success", "{{}}"),
+)
 
 
 class Worker:
@@ -73,11 +78,11 @@ class Worker:
         except (URLError, OSError):
             return {}
 
-    def metric(self, name: str) -> float:
-        """The sum over its labels; 0 where there is none."""
+    def metric(self, name: str, otherwise: float = 0.0) -> float:
+        """The sum over its labels."""
         with urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
             lines = [line for line in answer.read().decode().splitlines() if line.startswith(name)]
-        return sum(float(line.rpartition(" ")[2]) for line in lines)
+        return sum(float(line.rpartition(" ")[2]) for line in lines) if lines else otherwise
 
     def kill(self) -> None:
         if self.process.poll() is None:
@@ -156,8 +161,7 @@ def take_over(settings: Settings, folder: Path, first: Worker, customers: int) -
     with ended(Worker(settings, "b", folder, "--standbys", "1")) as second:
         both = lambda: bool(first.health().get("ready") and second.health().get("ready"))  # noqa: E731
         wait(lambda: both() and len(second.health()["partitions"]) == PARTITIONS // 2, RECOVERY_TIMEOUT_S, "no share")
-        followed = customers - second.metric("zhice_state_rows")
-        wait(lambda: second.metric("zhice_standby_rows") >= followed, RECOVERY_TIMEOUT_S, "the standby does not follow")
+        wait(lambda: follows(second), RECOVERY_TIMEOUT_S, "the standby does not follow")
         lost = set(range(PARTITIONS)) - set(second.health()["partitions"])
         killed = time.monotonic()
         first.kill()
@@ -171,6 +175,11 @@ def take_over(settings: Settings, folder: Path, first: Worker, customers: int) -
         say("assignment to first decision of every partition", max(firsts) - seen["assigned"], "s")
         report(second)
         decisions.close()
+
+
+def follows(worker: Worker) -> bool:
+    """Whether its standby has read all that there is of the state."""
+    return worker.metric("zhice_standby_lag_records", -1.0) == 0.0
 
 
 def watch(worker: Worker, decisions: Decisions, wanted: set[int]) -> dict[str, float]:
@@ -197,19 +206,19 @@ def report(worker: Worker) -> None:
 
 
 def fill(settings: Settings, path: Path, customers: int, each: int) -> list[int]:
-    """Send events of so many customers, all of one moment: no hour passes that would ask for snapshots.
+    """Send events of so many customers, all received at one moment: no hour passes that would ask for snapshots.
 
     Returns the end of each partition.
     """
-    now = time.time_ns() // 1_000_000 - 1000
+    now, chance = time.time_ns() // 1_000_000 - 1000, random.Random(SEED)
     with path.open("w") as file:
         for turn in range(each):
-            event = EVENTS[turn % len(EVENTS)]
-            properties = json.dumps(PROPERTIES.get(event, {}))
             for number in range(customers):
+                event, properties = EVENTS[(number + turn) % len(EVENTS)]
                 file.write(
                     f'{{"event_id":"{turn}-{number}","event":"{event}","customer_id":"{customer(number)}",'
-                    f'"event_time":{now},"properties":{properties}}}\n'
+                    f'"event_time":{now - chance.randrange(PAST_MS)},"received_at":{now},'
+                    f'"properties":{properties.format(amount=chance.randrange(1, 1_000_000))}}}\n'
                 )
     return produce(settings, str(path))
 
