@@ -34,7 +34,7 @@ chaos: setup
 fuzz: setup
 	$(VENV)/bin/python -m tests.fuzz
 
-# Zhice beside its peers, on Apache Kafka: about an hour; `.venv/bin/python -m benchmarks --help` has its sizes.
+# Zhice beside its peers, on Apache Kafka: two hours or more; `.venv/bin/python -m benchmarks --help` has its sizes.
 bench: setup
 	$(VENV)/bin/python -m benchmarks
 

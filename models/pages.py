@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.cells import Cells
 from models.jit import kernel
-from models.texts import Texts, starts_of
+from models.texts import Bytes, Ints, Texts, starts_of
 
 PAGE_FORMAT = 1
 
@@ -24,17 +25,27 @@ class Page(msgspec.Struct, frozen=True, array_like=True):
 
     format: int
     width: int  # cells of a row
-    names: bytes
-    sizes: bytes
-    groups: bytes
-    bits: bytes
-    values: bytes
-    ids: bytes
+    names: memoryview
+    sizes: memoryview
+    groups: memoryview
+    bits: memoryview
+    values: memoryview
+    ids: memoryview
 
-    @property
-    def texts(self) -> Texts:
-        sizes = np.frombuffer(self.sizes, np.int32).astype(np.int64)
-        return Texts(np.frombuffer(bytearray(self.names), np.uint8), starts_of(sizes), sizes)
+
+class Stack(NamedTuple):
+    """The rows of pages of one matrix, one page behind the other.
+
+    ends: int64[pages], the rows up to the end of each; groups: int64[rows] or empty; ids: int64[rows, DEDUP_IDS + 1] or
+    empty; bits begin anew at a byte for each page.
+    """
+
+    names: Texts
+    ends: Ints
+    groups: Ints
+    bits: Bytes
+    values: Ints
+    ids: Ints
 
 
 class Closing(msgspec.Struct, frozen=True):
@@ -71,15 +82,18 @@ def _pack(rows, templates, bits, values):
 
 
 @kernel
-def _unpack(rows, bits, values):
-    """Put the noted cells over rows that hold their templates."""
-    count, cell = 0, 0
-    for row in range(rows.shape[0]):
-        for k in range(rows.shape[1]):
-            if bits[cell >> 3] & (1 << (cell & 7)):
-                rows[row, k] = values[count]
-                count += 1
-            cell += 1
+def _unpack(rows, ends, bits, values):
+    """Put the noted cells of a stack over rows that hold their templates."""
+    row, count, cell = 0, 0, 0
+    for end in ends:
+        while row < end:
+            for k in range(rows.shape[1]):
+                if bits[cell >> 3] & (1 << (cell & 7)):
+                    rows[row, k] = values[count]
+                    count += 1
+                cell += 1
+            row += 1
+        cell = (cell + 7) // 8 * 8
 
 
 def pack(names: Texts, groups: bytes, rows: NDArray[np.float64], templates: NDArray[np.float64], ids: bytes) -> bytes:
@@ -90,12 +104,12 @@ def pack(names: Texts, groups: bytes, rows: NDArray[np.float64], templates: NDAr
     page = Page(
         format=PAGE_FORMAT,
         width=rows.shape[1],
-        names=names.packed()[0].tobytes(),
-        sizes=names.size.astype(np.int32).tobytes(),
-        groups=groups,
-        bits=bits.tobytes(),
-        values=values[:count].tobytes(),
-        ids=ids,
+        names=names.packed()[0].data,
+        sizes=memoryview(names.size.astype(np.int32).tobytes()),
+        groups=memoryview(groups),
+        bits=bits.data,
+        values=memoryview(values[:count].tobytes()),
+        ids=memoryview(ids),
     )
     return msgspec.msgpack.encode(page)
 
@@ -111,7 +125,23 @@ def read(blob: bytes, type_: type[Kept]) -> Kept:
     return found
 
 
-def unpack(page: Page, rows: NDArray[np.float64]) -> None:
+def stack(pages: Sequence[Page]) -> Stack:
+    """Pages of one matrix, in their order; at least one."""
+    sizes = _joined([page.sizes for page in pages]).view(np.int32).astype(np.int64)
+    return Stack(
+        names=Texts(_joined([page.names for page in pages]), starts_of(sizes), sizes),
+        ends=np.cumsum([len(page.sizes) // 4 for page in pages]),
+        groups=_joined([page.groups for page in pages]).view(np.int64),
+        bits=_joined([page.bits for page in pages]),
+        values=_joined([page.values for page in pages]).view(np.int64),
+        ids=_joined([page.ids for page in pages]).view(np.int64),
+    )
+
+
+def _joined(parts: Sequence[memoryview]) -> Bytes:
+    return np.frombuffer(bytearray().join(parts), np.uint8)
+
+
+def unpack(stacked: Stack, rows: NDArray[np.float64]) -> None:
     """Fill rows: float64[n, width], which hold their templates."""
-    bits, values = np.frombuffer(page.bits, np.uint8), np.frombuffer(page.values, np.int64)
-    _unpack(rows.view(np.int64), bits, values)
+    _unpack(rows.view(np.int64), stacked.ends, stacked.bits, stacked.values)

@@ -19,7 +19,6 @@ from models.metrics import Metrics
 from models.migration import GONE, Migration
 from models.names import entity_of, group_of, owner_of
 from models.plan import CLOCK, DEDUP_IDS, HEAP, PAGE_ROWS, PENDING
-from models.texts import Texts
 
 if TYPE_CHECKING:
     from models.shard import Shard
@@ -28,6 +27,7 @@ CLOSING_KEY = b"checkpoint"
 KINDS = (b"c", b"i", b"m")  # of pages: customers, instances, rows of the open minute's metrics
 METRICS = KINDS.index(b"m")
 METRIC_ROWS = 8_192  # of one page: 384 KiB
+MIGRATED_AT_ONCE = 64  # pages: their old rows are in memory beside the new ones
 
 
 def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
@@ -100,10 +100,15 @@ def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
         migration = Migration(closing.cells, shard.layout, closing.numbers[CLOCK])
         shard.migration = list(migration.report())
     metrics = _metrics(closing, committed)
-    for key in sorted(committed, key=_order):
-        kind, number = _order(key)
-        if kind != METRICS and number * PAGE_ROWS < closing.rows[kind]:
-            _load(shard, kind, pages.read(committed[key], pages.Page), migration)
+    numbered = sorted((*_order(key), value) for key, value in committed.items())
+    for kind, rows in enumerate(closing.rows):
+        own = [value for of, number, value in numbered if of == kind and number * PAGE_ROWS < rows]
+        at_once = MIGRATED_AT_ONCE if migration else max(1, len(own))
+        for first in range(0, len(own), at_once):
+            read = [pages.read(value, pages.Page) for value in own[first : first + at_once]]
+            _load(shard, kind, pages.stack(read), migration)
+    if migration is None:
+        shard.rows.state.dirty_instances[:] = False  # rows that are made are dirty; these are as they were written
     shard.next_offset = closing.next_offset
     shard.metrics = Metrics(migration.metrics(metrics) if migration else metrics.copy())
     _resume(shard, closing.numbers)
@@ -122,28 +127,30 @@ def _metrics(closing: pages.Closing, committed: dict[bytes, bytes]) -> NDArray[n
     return np.frombuffer(blob, np.int64, closing.metric_rows * METRIC_COLUMNS).reshape(-1, METRIC_COLUMNS)
 
 
-def _load(shard: Shard, kind: int, page: pages.Page, migration: Migration | None) -> None:
-    """Pages come in order, customers first, so that rows get the numbers that they had."""
-    rows, names = shard.rows, page.texts
-    groups = np.frombuffer(page.groups, np.int64) if kind else np.zeros(names.count, np.int64)
-    first = _load_rows(shard, kind, page, names, groups, migration)
+def _load(shard: Shard, kind: int, stack: pages.Stack, migration: Migration | None) -> None:
+    """Pages come in order, customers first, so that rows get the numbers that they had.
+
+    As many as may be at once: each call of a kernel beside other partitions waits for the interpreter's lock.
+    """
+    rows, names = shard.rows, stack.names
+    groups = stack.groups if kind else np.zeros(names.count, np.int64)
+    first = _load_rows(shard, kind, stack, groups, migration)
     if kind == 0:
-        ids = np.frombuffer(page.ids, np.int64).reshape(-1, DEDUP_IDS + 1)
-        rows.state.ids[first : first + names.count] = ids
+        rows.state.ids[first : first + names.count] = stack.ids.reshape(-1, DEDUP_IDS + 1)
 
 
 def _load_rows(
-    shard: Shard, kind: int, page: pages.Page, names: Texts, groups: NDArray[np.int64], migration: Migration | None
+    shard: Shard, kind: int, stack: pages.Stack, groups: NDArray[np.int64], migration: Migration | None
 ) -> int:
     """Returns the first row. Under a migration rows of entities that are gone are left out, and all pages are dirty."""
-    rows = shard.rows
+    rows, names = shard.rows, stack.names
     if migration is None:
         first = rows.add(kind == 1, names, groups)
-        pages.unpack(page, rows.matrix(kind)[first : first + names.count])
+        pages.unpack(stack, rows.matrix(kind)[first : first + names.count])
         return first
     entities = entity_of(groups)
     old = np.stack([migration.template(entity) for entity in entities.tolist()])
-    pages.unpack(page, old)
+    pages.unpack(stack, old)
     kept = np.flatnonzero(migration.entity[entities] != GONE)
     numbers = migration.entity[entities[kept]]
     first = rows.add(kind == 1, names.take(kept), group_of(numbers, owner_of(groups[kept])))

@@ -30,6 +30,7 @@ class Standby:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.copies: dict[int, StateCopy] = {}
+        self.behind: int | None = None  # records of the state that were not yet read; None before it is known
 
     def take(self, partition: int) -> StateCopy:
         """What is known of a partition, to be read on from its position; it is followed no more until it goes away."""
@@ -60,12 +61,14 @@ class Standby:
 
     def _assign(self, reader: AIOKafkaConsumer, wanted: set[int]) -> None:
         self.copies = {number: self.copies.get(number) or StateCopy() for number in wanted}
+        self.behind = None
         reader.assign([self._source(number) for number in wanted])
         for number, copy in self.copies.items():
             reader.seek(self._source(number), copy.position)
 
     async def _poll(self, reader: AIOKafkaConsumer, wanted: set[int]) -> None:
         if not wanted:
+            self.behind = 0
             await asyncio.sleep(POLL_MS / 1000)
             return
         batches = await reader.getmany(timeout_ms=POLL_MS, max_records=POLL_RECORDS)
@@ -73,6 +76,16 @@ class Standby:
             if (copy := self.copies.get(tp.partition)) is not None:  # taken while we waited
                 for record in records:
                     copy.add(record)
+        self.behind = await self._lag(reader, wanted)
+
+    async def _lag(self, reader: AIOKafkaConsumer, wanted: set[int]) -> int | None:
+        """By the ends that the last fetches saw; None where one has not been fetched yet."""
+        lag = 0
+        for tp in map(self._source, wanted):
+            if (end := reader.highwater(tp)) is None:
+                return None
+            lag += max(0, end - await reader.position(tp))
+        return lag
 
     def _source(self, partition: int) -> TopicPartition:
         return TopicPartition(self.settings.topic("state"), partition)

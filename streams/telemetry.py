@@ -45,6 +45,7 @@ class Telemetry:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.partitions: set[int] | None = None  # assigned to the worker; None before it is in the group
+        self.standby_behind: Callable[[], int | None] = _none  # records of the state that a standby has yet to read
         self.checkpointed_at = time.monotonic()
         self._strays_said = -STRAYS_SAID_S
         self.highwater: Callable[[int], int | None] = _unknown  # end offset of a partition, as the consumer saw it
@@ -165,6 +166,8 @@ class WorkerCollector(Collector):
         yield _gauge("zhice_partitions", "Partitions that are assigned to it.", len(telemetry.partitions or ()))
         age = time.monotonic() - telemetry.checkpointed_at
         yield _gauge("zhice_checkpoint_age_seconds", "Since the last finished checkpoint, or the start.", age)
+        if (behind := telemetry.standby_behind()) is not None:
+            yield _gauge("zhice_standby_lag_records", "Records of the state that the standby has yet to read.", behind)
         yield self._lags()
         yield from self._sizes()
 
@@ -194,6 +197,10 @@ class WorkerCollector(Collector):
 
 def _unknown(_: int) -> None:
     """No consumer yet."""
+
+
+def _none() -> None:
+    """No standby."""
 
 
 def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:

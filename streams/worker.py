@@ -59,6 +59,7 @@ class Worker:
         self.outputs = Outputs(settings, layout.catalogue, self.troubles)
         self.decoder = Decoder(layout.event_layout)
         self.standby = Standby(settings)
+        self.telemetry.standby_behind = lambda: self.standby.behind
         recovery = Recovery(settings, layout, self.outputs, self.standby, self.telemetry)
         self.ownership = Ownership(recovery, self._new_log, self._release, self.fail)
         self.events = 0

@@ -1,0 +1,285 @@
+"""How long a worker needs from its start to its first decision, with the state of many customers on Apache Kafka.
+
+    python -m benchmarks.recovery --customers 1000000 [--events-per-customer 1] [--standby]
+
+A worker takes the events and writes a checkpoint, then it is killed. Without `--standby` it is started again under the
+same instance id; with it a second worker with a standby has joined meanwhile, and takes over what the first one had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from streams.broker import free_port
+from streams.kafka_broker import ApacheKafka
+from streams.replay import produce
+from streams.routing import partition_of
+from streams.settings import Settings
+from streams.topics import ensure_topics
+
+PARTITIONS = 4
+POLL_S = 0.02
+FILL_TIMEOUT_S = 900.0
+RECOVERY_TIMEOUT_S = 300.0
+SESSION_TIMEOUT_S = 6.0
+SEED = 1
+PAST_MS = 20 * 86_400_000  # events are of these days, by chance
+EVENTS = (
+    ("app_start", "{{}}"),
+    ("product_view", '{{"product_type":"wealth","product_id":"P{amount}"}}'),
+    ("transfer_success", '{{"amount":{amount},"direction":"out"}}'),
+    ("balance_snapshot", '{{"aum":{amount}1,"deposit_balance":{amount}}}'),
+    ("login_success", "{{}}"),
+)
+
+
+class Worker:
+    """`zhice worker` as a process, and what it answers over HTTP."""
+
+    def __init__(self, settings: Settings, name: str, folder: Path, *options: str) -> None:
+        self.port, self.log = free_port(), folder / f"{name}.log"
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [
+                *(str(Path(sys.executable).parent / "zhice"), "worker", "--broker", settings.broker),
+                *("--lake", settings.lake, "--instance-id", name, "--http", str(self.port), "--no-profiles"),
+                *("--session-timeout-s", f"{settings.session_timeout_s:g}", "--restore-timeout-s", "300", *options),
+            ],
+            stdout=self.log.open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def health(self) -> dict[str, Any]:
+        """Empty while nobody listens."""
+        if self.process.poll() is not None:
+            raise SystemExit(f"the worker ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/health", timeout=30) as answer:
+                return dict(json.load(answer))
+        except HTTPError as error:
+            with error:
+                return dict(json.load(error))
+        except (URLError, OSError):
+            return {}
+
+    def metric(self, name: str, otherwise: float = 0.0) -> float:
+        """The sum over its labels."""
+        with urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
+            lines = [line for line in answer.read().decode().splitlines() if line.startswith(name)]
+        return sum(float(line.rpartition(" ")[2]) for line in lines) if lines else otherwise
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Decisions:
+    """When each partition decided first."""
+
+    def __init__(self, settings: Settings) -> None:
+        topics = [TopicPartition(settings.topic("decisions"), number) for number in range(PARTITIONS)]
+        self._consumer = KafkaConsumer(bootstrap_servers=settings.broker, enable_auto_commit=False)
+        self._consumer.assign(topics)
+        self._consumer.seek_to_end()
+        for tp in topics:
+            self._consumer.position(tp)
+        self.first: dict[int, float] = {}
+
+    def look(self) -> None:
+        for tp in self._consumer.poll(timeout_ms=int(POLL_S * 1000)):
+            self.first.setdefault(tp.partition, time.monotonic())
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--customers", type=int, default=100_000)
+    parser.add_argument("--events-per-customer", type=int, default=1)
+    parser.add_argument("--standby", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="zhice-recovery-") as folder, ApacheKafka() as broker:
+        settings = Settings(
+            broker=broker.address,
+            lake=str(Path(folder) / "lake"),
+            partitions=PARTITIONS,
+            session_timeout_s=SESSION_TIMEOUT_S,
+        )
+        ensure_topics(settings, keep_forever=True)
+        run(settings, broker, Path(folder), asked)
+
+
+def run(settings: Settings, broker: ApacheKafka, folder: Path, asked: argparse.Namespace) -> None:
+    with ended(Worker(settings, "a", folder)) as first:
+        ends = fill(settings, folder / "events.jsonl", asked.customers, asked.events_per_customer)
+        wait(lambda: saved(settings, ends), FILL_TIMEOUT_S, "no checkpoint of all events")
+        say("filled and saved", time.monotonic() - first.started, "s")
+        say("state topic", state_bytes(broker, settings) / 1e6, "MB")
+        if asked.standby:
+            take_over(settings, folder, first, asked.customers)
+        else:
+            restart(settings, folder, first, asked.customers)
+
+
+def restart(settings: Settings, folder: Path, first: Worker, customers: int) -> None:
+    """Kill the worker and start it again."""
+    first.kill()
+    call_for_decisions(settings, customers)
+    decisions = Decisions(settings)
+    with ended(Worker(settings, "a", folder)) as worker:
+        everything = set(range(PARTITIONS))
+        seen = watch(worker, decisions, everything)
+        say("start to HTTP", seen["answers"] - worker.started, "s")
+        say("start to assignment", seen["assigned"] - worker.started, "s")
+        say("start to ready", seen["ready"] - worker.started, "s")
+        say("start to first decision", min(decisions.first.values()) - worker.started, "s")
+        say("start to first decision of every partition", max(decisions.first.values()) - worker.started, "s")
+        report(worker)
+    decisions.close()
+
+
+def take_over(settings: Settings, folder: Path, first: Worker, customers: int) -> None:
+    """Let a second worker follow, and kill the first one."""
+    with ended(Worker(settings, "b", folder, "--standbys", "1")) as second:
+        both = lambda: bool(first.health().get("ready") and second.health().get("ready"))  # noqa: E731
+        wait(lambda: both() and len(second.health()["partitions"]) == PARTITIONS // 2, RECOVERY_TIMEOUT_S, "no share")
+        wait(lambda: follows(second), RECOVERY_TIMEOUT_S, "the standby does not follow")
+        lost = set(range(PARTITIONS)) - set(second.health()["partitions"])
+        killed = time.monotonic()
+        first.kill()
+        call_for_decisions(settings, customers)
+        decisions = Decisions(settings)
+        seen = watch(second, decisions, lost)
+        say("kill to assignment (session timeout among it)", seen["assigned"] - killed, "s")
+        say("assignment to ready", seen["ready"] - seen["assigned"], "s")
+        firsts = [decisions.first[number] for number in lost]
+        say("assignment to first decision of what was taken over", min(firsts) - seen["assigned"], "s")
+        say("assignment to first decision of every partition", max(firsts) - seen["assigned"], "s")
+        report(second)
+        decisions.close()
+
+
+def follows(worker: Worker) -> bool:
+    """Whether its standby has read all that there is of the state."""
+    return worker.metric("zhice_standby_lag_records", -1.0) == 0.0
+
+
+def watch(worker: Worker, decisions: Decisions, wanted: set[int]) -> dict[str, float]:
+    """Until every wanted partition has decided something: when the worker first answered, was assigned, was ready."""
+    seen: dict[str, float] = {}
+    deadline = time.monotonic() + RECOVERY_TIMEOUT_S
+    while not (wanted <= set(decisions.first) and "ready" in seen):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"no decision within {RECOVERY_TIMEOUT_S:g} s:\n{worker.log.read_text()[-3000:]}")
+        decisions.look()
+        health, now = worker.health(), time.monotonic()
+        assigned = wanted <= set(health.get("partitions", ()))
+        for name, reached in (("answers", health), ("assigned", assigned), ("ready", assigned and health["ready"])):
+            if reached:
+                seen.setdefault(name, now)
+    return seen
+
+
+def report(worker: Worker) -> None:
+    say("customers restored", worker.metric('zhice_state_rows{kind="customers"'), "")
+    say("memory", worker.metric("process_resident_memory_bytes") / 1e9, "GB")
+    say("memory of the state", worker.metric("zhice_state_bytes") / 1e9, "GB")
+    say("restores, summed up", worker.metric("zhice_restore_seconds_sum"), "s")
+
+
+def fill(settings: Settings, path: Path, customers: int, each: int) -> list[int]:
+    """Send events of so many customers, all received at one moment: no hour passes that would ask for snapshots.
+
+    Returns the end of each partition.
+    """
+    now, chance = time.time_ns() // 1_000_000 - 1000, random.Random(SEED)
+    with path.open("w") as file:
+        for turn in range(each):
+            for number in range(customers):
+                event, properties = EVENTS[(number + turn) % len(EVENTS)]
+                file.write(
+                    f'{{"event_id":"{turn}-{number}","event":"{event}","customer_id":"{customer(number)}",'
+                    f'"event_time":{now - chance.randrange(PAST_MS)},"received_at":{now},'
+                    f'"properties":{properties.format(amount=chance.randrange(1, 1_000_000))}}}\n'
+                )
+    return produce(settings, str(path))
+
+
+def call_for_decisions(settings: Settings, customers: int) -> None:
+    """An event in each partition, of a customer who is known, that a rule decides on at once."""
+    producer = KafkaProducer(bootstrap_servers=settings.broker, acks="all")
+    now, waiting = time.time_ns() // 1_000_000, set(range(PARTITIONS))
+    for number in range(customers):
+        key = customer(number).encode()
+        if (partition := partition_of(key, PARTITIONS)) in waiting:
+            waiting.remove(partition)
+            event = {"event_id": f"call-{number}", "event": "wealth_order_fail", "customer_id": customer(number)}
+            value = json.dumps(event | {"event_time": now, "properties": {}}).encode()
+            producer.send(settings.topic("events"), key=key, value=value, partition=partition)
+        if not waiting:
+            break
+    producer.flush()
+    producer.close()
+
+
+def customer(number: int) -> str:
+    return f"C{number:09d}"
+
+
+def saved(settings: Settings, filled: list[int]) -> bool:
+    """Whether the group's offsets, which move with the checkpoints, have reached these."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.broker, group_id=settings.app, enable_auto_commit=False)
+    try:
+        topic = [TopicPartition(settings.topic("events"), number) for number in range(PARTITIONS)]
+        return all((consumer.committed(tp) or 0) >= filled[tp.partition] for tp in topic)
+    finally:
+        consumer.close()
+        time.sleep(1.0)
+
+
+def state_bytes(broker: ApacheKafka, settings: Settings) -> int:
+    """Of the log of the state topic, as it is on the broker's disk."""
+    folders = (broker.folder / "data").glob(f"{settings.topic('state')}-*")
+    return sum(segment.stat().st_size for folder in folders for segment in folder.glob("*.log"))
+
+
+def wait(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{otherwise} within {timeout_s:g} s")
+        time.sleep(0.1)
+
+
+@contextmanager
+def ended(worker: Worker) -> Iterator[Worker]:
+    try:
+        yield worker
+    finally:
+        worker.kill()
+
+
+def say(what: str, value: float, unit: str) -> None:
+    print(f"{what:<52} {value:>14,.2f} {unit}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
