@@ -105,18 +105,16 @@ class Recovery:
         oldest, ends = await reader.beginning_offsets(list(starts)), await reader.end_offsets(list(starts))
         for tp, start in starts.items():
             reader.seek(tp, max(start, oldest[tp]))
-        # the embedded broker reports the base offset of the last batch as the end: go on until nothing comes
-        more = not self.settings.transactions
-        while await self._is_behind(reader, ends) or more:
+        more = True
+        while more:
             batches = await reader.getmany(*starts, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
             for records in batches.values():
                 for record in records:
                     yield record
-            more = more and bool(batches)
-
-    @staticmethod
-    async def _is_behind(reader: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
-        return any([await reader.position(tp) < end for tp, end in ends.items()])
+            # the embedded broker reports the base offset of the last batch as the end: go on until nothing comes
+            more = bool(batches) and not self.settings.transactions
+            for tp in starts:
+                more = more or await reader.position(tp) < ends[tp]
 
     async def _check_start(self, reader: AIOKafkaConsumer, shard: Shard, *, found: bool) -> None:
         """That the log still holds what comes next. Without a checkpoint a partition starts at its oldest event."""

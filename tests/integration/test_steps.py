@@ -22,7 +22,7 @@ COUNTS = {Step.CLOSING_SENT: 2, Step.OFFSET_SENT: 2}
 def test_a_kill_at_each_step(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
     """One worker after another on the same log; as a static member each takes over at once."""
     settings, records = prepare(
-        apache_kafka, topic_prefix, tmp_path, events=20_000, fetch_records=500, instance_id="one"
+        apache_kafka, topic_prefix, tmp_path, events=40_000, fetch_records=500, instance_id="one"
     )
     log = tmp_path / "worker.log"
     each = ",".join(f"{step}:{COUNTS.get(step, 1)}" for step in Step)
