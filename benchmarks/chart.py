@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.contenders import CONTENDERS, Contender
-from benchmarks.report import ZHICE, Results
+from benchmarks.report import OURS, Results
 
 WIDTH, LEFT, RIGHT = 860, 250, 130  # px; right of a bar stands its figure
 ROW, BAR, TOP = 30, 18, 52
@@ -47,7 +47,7 @@ def _lines(results: Results) -> Iterator[str]:
 
 def _bar(contender: Contender, rates: list[float], y: int, scale: float) -> Iterator[str]:
     middle, low, high = (LEFT + rate * scale for rate in (median(rates), min(rates), max(rates)))
-    kind = "own" if contender.name == ZHICE else "peer" if contender.publishes else "ceiling"
+    kind = "own" if contender.name == OURS else "peer" if contender.publishes else "ceiling"
     yield f'<text x="{LEFT - 10}" y="{y + 14}" text-anchor="end">{escape(contender.label)}</text>'
     yield f'<rect class="{kind}" x="{LEFT}" y="{y}" width="{max(1.0, middle - LEFT):.1f}" height="{BAR}" rx="2"/>'
     if high - low >= 1:

@@ -5,14 +5,13 @@ They are kept in ~/.cache/zhice/peers, by what they are built from, so that a ch
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+
+from streams.broker import BrokerError
+from streams.kafka_broker import cache_folder, run_to_end
 
 PEERS = Path(__file__).parent / "peers"
 BUILD_TIMEOUT_S = 900
@@ -26,12 +25,12 @@ class BuildError(RuntimeError):
 def python_of(folder: str) -> str:
     """The interpreter of an environment with what the contender's requirements.lock lists. Raises BuildError."""
     lock = PEERS / folder / "requirements.lock"
-    place = _place(folder, [lock])
+    place = cache_folder(f"peers/{folder}", [lock])
     interpreter = place / "bin" / "python"
     if not _is_built(place):
-        _run([sys.executable, "-m", "venv", "--clear", str(place)])
+        _build([sys.executable, "-m", "venv", "--clear", str(place)])
         install = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _run([*install, "--require-hashes", "--requirement", str(lock)])
+        _build([*install, "--require-hashes", "--requirement", str(lock)])
         _note_built(place)
     return str(interpreter)
 
@@ -39,13 +38,13 @@ def python_of(folder: str) -> str:
 def jars_of(folder: str) -> str:
     """The class path of what the contender's pom.xml builds. Raises BuildError."""
     pom = PEERS / folder / "pom.xml"
-    place = _place(folder, sorted([pom, *pom.parent.glob("src/**/*.java")]))
+    place = cache_folder(f"peers/{folder}", sorted([pom, *pom.parent.glob("src/**/*.java")]))
     if not _is_built(place):
         if not shutil.which("mvn"):
             raise BuildError("needs Java 17 and Maven (mvn)")
         shutil.rmtree(place, ignore_errors=True)
         goals = ["package", "dependency:copy-dependencies", f"-Dbuild.folder={place}", f"-DoutputDirectory={place}"]
-        _run(["mvn", "--batch-mode", "--quiet", "--file", str(pom), *goals])
+        _build(["mvn", "--batch-mode", "--quiet", "--file", str(pom), *goals])
         _note_built(place)
     return f"{place}/*"
 
@@ -62,13 +61,6 @@ def version_of(folder: str, package: str) -> str:
     raise BuildError(f"{folder} names no version of {package}")
 
 
-def _place(folder: str, sources: Sequence[Path]) -> Path:
-    """Where what these files make is, or will be."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
-    return cache / "zhice" / "peers" / f"{folder}-{digest[:12]}"
-
-
 def _is_built(place: Path) -> bool:
     return (place / BUILT).is_file()
 
@@ -77,12 +69,8 @@ def _note_built(place: Path) -> None:
     (place / BUILT).touch()
 
 
-def _run(command: list[str]) -> None:
+def _build(command: list[str]) -> None:
     try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=BUILD_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise BuildError(f"{command[0]} took more than {BUILD_TIMEOUT_S} s") from None
-    if done.returncode:
-        raise BuildError(done.stdout[-2000:].strip())
+        run_to_end(command, BUILD_TIMEOUT_S, command[0])
+    except BrokerError as error:
+        raise BuildError(str(error)) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -16,9 +15,9 @@ from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.environments import BuildError, version_of
 from benchmarks.log import PARTITIONS, Log
 from benchmarks.running import Run
-from streams.kafka_broker import DEPLOY
+from streams.kafka_broker import DEPLOY, java_version
 
-ZHICE, CEILING = "zhice", "decode"
+OURS = "zhice"  # the contender
 
 
 @dataclass
@@ -99,11 +98,11 @@ def _table(results: Results, log: Log) -> Iterator[str]:
 
 
 def _cells(results: Results, log: Log, contender: Contender, runs: Sequence[Run]) -> Iterator[str]:
-    ours = results.rates(log, ZHICE)
+    ours = results.rates(log, OURS)
     yield contender.label + ("" if runs[0].events == log.events else " ¹")
     yield _version(contender)
     yield _spread(runs, lambda run: run.rate)
-    yield f"{median(ours) / median(results.rates(log, contender.name)):.2g}" if ours and contender.name != ZHICE else ""
+    yield f"{median(ours) / median(results.rates(log, contender.name)):.2g}" if ours and contender.name != OURS else ""
     yield _spread(runs, lambda run: run.durable_rate)
     yield f"{median(run.cpu_s / run.events * 1e6 for run in runs):,.1f}"
     yield f"{median(run.memory_mb for run in runs):,.0f}"
@@ -134,9 +133,8 @@ def _memory_gib() -> float:
 
 
 def _java() -> str:
-    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
-    found = re.search(r'version "([^"]+)"', said)
-    return f"Java {found[1]}" if found else "no Java"
+    found = java_version()
+    return f"Java {found}" if found else "no Java"
 
 
 def _kafka() -> str:

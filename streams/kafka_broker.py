@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -135,7 +135,7 @@ class ApacheKafka(BrokerProcess):
 
     def _format_storage(self) -> None:
         command = [*self._java, "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(self._config)]
-        _run(command, FORMAT_TIMEOUT_S, "formatting the storage of Apache Kafka")
+        run_to_end(command, FORMAT_TIMEOUT_S, "formatting the storage of Apache Kafka")
 
     def _is_ready(self) -> bool:
         return b"Kafka Server started" in self._log.read_bytes()[self._log_read :]
@@ -206,7 +206,7 @@ class KafkaCluster:
 def missing_for_apache_kafka() -> str:
     """What Apache Kafka cannot start without and is not here, in words; empty if all is there."""
     missing = []
-    if _java_version() < JAVA_AT_LEAST:
+    if int(java_version().partition(".")[0] or 0) < JAVA_AT_LEAST:
         missing.append(f"Java {JAVA_AT_LEAST} or newer")
     if not (DEPLOY / "pom.xml").is_file():
         missing.append("deploy/kafka/pom.xml of the project's checkout")
@@ -231,16 +231,21 @@ def _resolve_into(jars: Path) -> None:
     try:
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
         command = [_absolute("mvn"), "--batch-mode", "--quiet", "--file", str(DEPLOY / "pom.xml"), *goal]
-        _run(command, RESOLVE_TIMEOUT_S, "resolving the jars of Apache Kafka")
+        run_to_end(command, RESOLVE_TIMEOUT_S, "resolving the jars of Apache Kafka")
         partial.rename(jars)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _jars_folder() -> Path:
-    """One folder per content of the pom: a changed pom is resolved anew."""
+    return cache_folder("kafka", [DEPLOY / "pom.xml"])
+
+
+def cache_folder(name: str, sources: Sequence[Path]) -> Path:
+    """Where what these files make is, or will be: one folder per content, so that changed files are made anew."""
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "zhice" / f"kafka-{hashlib.sha256((DEPLOY / 'pom.xml').read_bytes()).hexdigest()[:12]}"
+    return cache / "zhice" / f"{name}-{digest[:12]}"
 
 
 def _java_command(jars: Path, heap_mb: int) -> list[str]:
@@ -254,13 +259,13 @@ def _java_command(jars: Path, heap_mb: int) -> list[str]:
     ]
 
 
-def _java_version() -> int:
-    """Major version of `java`, 0 if there is none."""
+def java_version() -> str:
+    """Of `java`, such as 17.0.15; empty if there is none."""
     if not shutil.which("java"):
-        return 0
+        return ""
     said = subprocess.run([_absolute("java"), "-version"], capture_output=True, text=True, check=False).stderr
-    found = re.search(r'version "(\d+)', said)
-    return int(found[1]) if found else 0
+    found = re.search(r'version "(\d[^"]*)"', said)
+    return found[1] if found else ""
 
 
 def _new_cluster_id() -> str:
@@ -272,7 +277,7 @@ def _absolute(program: str) -> str:
     return shutil.which(program) or program
 
 
-def _run(command: list[str], timeout_s: float, doing: str) -> None:
+def run_to_end(command: Sequence[str], timeout_s: float, doing: str) -> None:
     """Run to the end. Raises BrokerError with the end of the output on failure."""
     try:
         done = subprocess.run(
