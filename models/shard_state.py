@@ -34,11 +34,12 @@ def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
     """Dirty pages and the closing record; marks them clean."""
     state = shard.rows.state
     dirty = {
-        KINDS[kind] + str(page).encode()
+        _key(kind, page)
         for kind, pages_ in enumerate((state.dirty_customers, state.dirty_instances))
         for page in np.flatnonzero(pages_).tolist()
     }
-    keys = sorted(dirty | shard.unfinished | _metric_keys(shard.metrics), key=_order)
+    grown = _metric_keys(shard.metrics.saved, len(shard.metrics.rows))  # in one minute rows are only added
+    keys = sorted(dirty.union(shard.unfinished, grown), key=_order)
     records = [(key, _page(shard, *_order(key))) for key in keys]
     state.dirty_customers[:] = False
     state.dirty_instances[:] = False
@@ -55,10 +56,13 @@ def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
     return [*records, (CLOSING_KEY, msgspec.msgpack.encode(closing))]
 
 
-def _metric_keys(metrics: Metrics) -> set[bytes]:
-    """The pages that have grown since the last checkpoint: in one minute rows are only added."""
-    first, end = metrics.saved // METRIC_ROWS, -(-len(metrics.rows) // METRIC_ROWS)
-    return {KINDS[METRICS] + str(page).encode() for page in range(first, end)}
+def _metric_keys(first: int, end: int) -> list[bytes]:
+    """The pages of rows first … end - 1 of the open minute."""
+    return [_key(METRICS, page) for page in range(first // METRIC_ROWS, -(-end // METRIC_ROWS))]
+
+
+def _key(kind: int, page: int) -> bytes:
+    return KINDS[kind] + str(page).encode()
 
 
 def _order(key: bytes) -> tuple[int, int]:
@@ -119,8 +123,7 @@ def _metrics(closing: pages.Closing, committed: dict[bytes, bytes]) -> NDArray[n
     """The rows of the open minute. Raises PageError."""
     if not closing.metric_rows:  # none, or as the first format had them
         return np.frombuffer(closing.metrics, np.int64).reshape(-1, METRIC_COLUMNS)
-    keys = [KINDS[METRICS] + str(page).encode() for page in range(-(-closing.metric_rows // METRIC_ROWS))]
-    blob = b"".join(committed.get(key, b"") for key in keys)
+    blob = b"".join(committed.get(key, b"") for key in _metric_keys(0, closing.metric_rows))
     row_bytes = METRIC_COLUMNS * np.dtype(np.int64).itemsize
     if len(blob) < closing.metric_rows * row_bytes:
         raise pages.PageError("a record of the state is damaged: rows of the open minute are missing")

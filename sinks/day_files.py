@@ -1,7 +1,7 @@
 """Parquet files of a table, one a day, and the actions by which a Delta log adds them.
 
 Rows are sorted here by day and then as the table says, and each day is written as it is. Delta's own writer would split
-and copy them once more, at five times the cost.
+and copy them once more (docs/decisions/0032).
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from deltalake import ColumnProperties, WriterProperties
 from deltalake.transaction import AddAction
 from numpy.typing import NDArray
 
-from models.zones import local_ms
+from models.zones import DAY_MS, local_ms
 from sinks.rows import RowMaker
 from sinks.schemas import DAY, FEATURES, LakeTable
 
-DAY_MS: Final = 86_400_000
 EPOCH: Final = date(1970, 1, 1)
 ROW_GROUP: Final = 131_072  # rows
 
@@ -102,8 +101,8 @@ def _options(table: LakeTable, schema: pa.Schema) -> dict[str, Any]:
     always = {"row_group_size": ROW_GROUP, "store_schema": False}
     if table.name == FEATURES:
         texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
-        head = [name for name in HEAD if name not in texts]
-        return always | {"compression": "snappy", "use_dictionary": [*texts, *head], "write_statistics": list(HEAD)}
+        dictionaries = sorted({*texts, *HEAD})
+        return always | {"compression": "snappy", "use_dictionary": dictionaries, "write_statistics": list(HEAD)}
     names = [name for name in schema.names if name not in PLAIN]
     return always | {
         "compression": "zstd",

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from models.catalogue import Catalogue
@@ -76,16 +76,7 @@ class Lake:
     def _add_columns(self, table: LakeTable, delta: DeltaTable) -> None:
         """Add what a changed catalogue has and the table has not, unless another worker is faster."""
         for attempt in range(1, ATTEMPTS + 1):
-            delta.update_incremental()
-            has = {field.name: field.type for field in delta.schema().fields}
-            wanted = Schema.from_arrow(table.schema).fields
-            for field in wanted:
-                if has.get(field.name, field.type) != field.type:
-                    raise LakeError(
-                        f"the table {table.name} of the lake at {self.path} has {field.name} as "
-                        f"{has[field.name].type}, not {field.type.type}; give the new one another name"
-                    )
-            missing = [field for field in wanted if field.name not in has]
+            missing = self._missing(table, delta)
             if not missing:
                 return
             try:
@@ -93,6 +84,19 @@ class Lake:
             except CommitFailedError:
                 if attempt == ATTEMPTS:
                     raise
+                delta.update_incremental()
+
+    def _missing(self, table: LakeTable, delta: DeltaTable) -> list[Field]:
+        """Columns that the table has not. Raises LakeError for one that it has with another type."""
+        has = {field.name: field.type for field in delta.schema().fields}
+        wanted = Schema.from_arrow(table.schema).fields
+        for field in wanted:
+            if has.get(field.name, field.type) != field.type:
+                raise LakeError(
+                    f"the table {table.name} of the lake at {self.path} has {field.name} as {has[field.name].type}, "
+                    f"not {field.type.type}; give the new one another name"
+                )
+        return [field for field in wanted if field.name not in has]
 
     def _describe(self) -> None:
         about = {
@@ -186,7 +190,7 @@ class Lake:
             delta.create_write_transaction(
                 files, "append", table.schema, [DAY], commit_properties=CommitProperties(app_transactions=transactions)
             )
-        except CommitFailedError:
+        except CommitFailedError:  # refused; of another error it is not known what the log has taken
             remove(place, files)
             raise
         delta.update_incremental()

@@ -206,3 +206,18 @@ def test_views_show_the_right_numbers(tmp_path: Path) -> None:
     balances = "SELECT events, customers, amount FROM metrics_by_minute WHERE event = 'balance'"
     assert _view(tmp_path, balances) == [(2, 2, 7.0), (1, 1, 0.0)]
     assert _view(tmp_path, "SELECT customer_id, aum FROM customers ORDER BY 1") == [("c1", 40_000.0), ("c2", 100.0)]
+
+
+def test_a_changed_catalogue_adds_its_columns(tmp_path: Path) -> None:
+    changed = BANK.replace('name = "aum_tier"', 'name = "tier"')
+    Lake(tmp_path, load({"bank.toml": BANK}))
+    Lake(tmp_path, load({"bank.toml": changed}))
+    columns = {name for name, *_ in _view(tmp_path, "DESCRIBE features")}
+    assert {"aum", "aum_tier", "tier"} <= columns
+
+
+def test_a_column_of_another_type_is_refused(tmp_path: Path) -> None:
+    changed = BANK.replace("CASE WHEN aum >= 50000 THEN 2 ELSE 1 END", "aum >= 50000")
+    Lake(tmp_path, load({"bank.toml": BANK}))
+    with pytest.raises(LakeError, match="has aum_tier as double, not boolean; give the new one another name"):
+        Lake(tmp_path, load({"bank.toml": changed}))

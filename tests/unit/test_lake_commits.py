@@ -30,8 +30,8 @@ def in_a_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]
 class SlowLake:
     """A lake whose commits end when they are let, or fail first."""
 
-    def __init__(self) -> None:
-        self.waiting, self.commits = 0, 0
+    def __init__(self, waiting: int) -> None:
+        self.waiting, self.commits = waiting, 0
         self.may_end = threading.Event()
         self.failures: list[BaseException] = []
 
@@ -49,9 +49,8 @@ def made(lake: Any) -> LakeCommits:
 
 @in_a_loop
 async def test_few_rows_wait_for_the_checkpoint() -> None:
-    lake = SlowLake()
+    lake = SlowLake(ROWS)
     lake.may_end.set()
-    lake.waiting = ROWS
     commits = made(lake)
     await commits.relieve()
     await asyncio.sleep(0.05)
@@ -60,8 +59,7 @@ async def test_few_rows_wait_for_the_checkpoint() -> None:
 
 @in_a_loop
 async def test_many_rows_are_committed_beside_the_work() -> None:
-    lake = SlowLake()
-    lake.waiting = ROWS + 1
+    lake = SlowLake(ROWS + 1)
     commits = made(lake)
     await commits.relieve()  # does not wait: the commit may not end yet
     assert lake.waiting == ROWS + 1
@@ -74,8 +72,7 @@ async def test_many_rows_are_committed_beside_the_work() -> None:
 
 @in_a_loop
 async def test_the_worker_waits_where_too_many_rows_do() -> None:
-    lake = SlowLake()
-    lake.waiting = MOST_ROWS + 1
+    lake = SlowLake(MOST_ROWS + 1)
     waiting = asyncio.create_task(made(lake).relieve())
     await asyncio.sleep(0.05)
     assert not waiting.done()
@@ -86,8 +83,7 @@ async def test_the_worker_waits_where_too_many_rows_do() -> None:
 
 @in_a_loop
 async def test_what_breaks_a_commit_reaches_the_worker() -> None:
-    lake = SlowLake()
-    lake.waiting = MOST_ROWS + 1
+    lake = SlowLake(MOST_ROWS + 1)
     lake.may_end.set()
     lake.failures = [BaseException("panicked")]
     commits = made(lake)
@@ -98,11 +94,10 @@ async def test_what_breaks_a_commit_reaches_the_worker() -> None:
 
 @in_a_loop
 async def test_a_commit_that_is_given_up_leaves_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
-    lake = SlowLake()
+    lake = SlowLake(1)
     lake.may_end.set()
     lake.failures = [LakeError("no space left")]
     monkeypatch.setattr(lake_commits, "ROWS", 0)
-    lake.waiting = 1
     commits = made(lake)
     await commits.relieve()
     while commits.troubles.text is None:
