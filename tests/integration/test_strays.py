@@ -31,7 +31,9 @@ def event(number: int) -> dict[str, object]:
 
 
 def produce(broker: str, topic: str, first: int, end: int) -> None:
-    producer = Producer({"bootstrap.servers": broker})
+    # Its partitioner is the default. Idempotence is not: without it a batch that is tried again comes behind the next
+    # one, and the order that is asked for below would be lost before the broker has it.
+    producer = Producer({"bootstrap.servers": broker, "enable.idempotence": True})
     for number in range(first, end):
         body = event(number)
         producer.produce(topic, key=str(body["customer_id"]), value=json.dumps(body), timestamp=START + number * MINUTE)
