@@ -32,6 +32,7 @@ from streams.state_log import FencedLog, PlainLog, StateLog, Stray
 from streams.steps import Step
 from streams.telemetry import Telemetry
 from streams.troubles import Troubles
+from streams.watchdog import Access
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Worker:
     def __init__(self, settings: Settings, layout: Layout, lake: Lake) -> None:
         self.settings, self.layout, self.lake = settings, layout, lake
         self.troubles, self.telemetry = Troubles(), Telemetry()
+        self.access = Access(settings, self.troubles)
         self.outputs = Outputs(settings, layout.catalogue, self.troubles)
         self.decoder = Decoder(layout.event_layout)
         self.standby = Standby(settings)
