@@ -116,7 +116,7 @@ class Recovery:
             for records in batches.values():
                 for record in records:
                     yield record
-            more = more and bool(batches)
+            more = bool(batches) and not self.settings.transactions
 
     @staticmethod
     async def _is_behind(reader: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
