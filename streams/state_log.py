@@ -80,8 +80,10 @@ class FencedLog:
         self.topic = settings.topic("state")
         self.source = TopicPartition(settings.topic("events"), partition)
         self._producer: AIOKafkaProducer | None = None
+        self._begun = False  # a transaction that was not committed: what is still on its way would get into the next
 
     async def open(self) -> None:
+        self._begun = False
         self._producer = clients.producer(
             self.settings,
             transactional_id=f"{self.settings.app}-{self.partition}",
@@ -118,10 +120,14 @@ class FencedLog:
         producer = self._producer
         if producer is None:  # a rebalance took the partition away while a checkpoint was on its way
             raise fenced(self.settings, self.partition)
+        if self._begun:  # given up in a rebalance, with pages and without their closing record
+            raise KafkaError(f"a transaction of partition {self.partition} was left unfinished")
+        self._begun = True
         try:
             await producer.begin_transaction()
             await fill(producer)
             await producer.commit_transaction()
+            self._begun = False
         except ProducerFenced:
             raise fenced(self.settings, self.partition) from None
         except AssertionError as error:  # aiokafka's answer when its sender has failed before
