@@ -99,6 +99,7 @@ class Worker:
         """Forget everything that is not durable."""
         await self.ownership.close()
         await self.outputs.stop()
+        self.troubles.forget()  # a commit that was given up would not end its own, and no batch would be taken again
 
     def fail(self, error: BaseException) -> None:
         """Let the worker stop with this error, if it is the first."""
