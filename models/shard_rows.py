@@ -29,6 +29,7 @@ from models.texts import NULL, Texts
 from models.transitions import NO_STAGE, Transitions
 
 FIRST_ROWS = 1024  # for which room is made at first; a multiple of PAGE_ROWS
+ADD_ROOM = 1.25  # rows for which `add` makes room, by row that it adds; memory that is not touched costs nothing
 Rows64 = NDArray[np.int64]
 Array = TypeVar("Array", bound=np.generic)
 
@@ -80,16 +81,20 @@ class Rows:
         return self.state.instances if kind else self.state.customers
 
     def add(self, keyed: bool, names: Texts, groups: Rows64) -> int:
-        """Make rows for new names, in order; returns the first. groups: int64[n] (`names.group_of`)."""
+        """Make rows for new names, in order; returns the first. groups: int64[n] (`names.group_of`).
+
+        There is room for some more, so that the next new name does not have everything copied.
+        """
         first = (self.instances if keyed else self.customers).count
+        rows, size = int(ADD_ROOM * names.count), int(ADD_ROOM * names.size.sum())
         if keyed:
-            self.instances = self.instances.with_room(names.count, int(names.size.sum()))
+            self.instances = self.instances.with_room(rows, size)
             add_all(self.instances, *names, groups)
-            self._start_instances()
+            self._start_instances(first + rows)
         else:
-            self.customers = self.customers.with_room(names.count, int(names.size.sum()))
+            self.customers = self.customers.with_room(rows, size)
             add_all(self.customers, *names, groups)
-            self._start_customers()
+            self._start_customers(first + rows)
         return first
 
     def customer_row(self, customer_id: str) -> int:
@@ -97,13 +102,13 @@ class Rows:
         name = np.frombuffer(customer_id.encode(), np.uint8)
         return int(find(self.customers, name, 0, len(name), xxh64(name, 0, len(name)), 0))
 
-    def _start_customers(self) -> None:
-        """Give rows that are new their room and their template."""
+    def _start_customers(self, room: int = 0) -> None:
+        """Give rows that are new their room, or room for `room` rows in all, and their template."""
         first, end = self._started[0], self.customers.count
         if end == first:
             return
         self._started[0] = end
-        state, rows = self.state, _room(len(self.state.customers), end)
+        state, rows = self.state, _room(len(self.state.customers), max(end, room))
         if rows > len(state.customers):
             self.touched = _grown(self.touched, rows)
             self.state = state = state._replace(
@@ -114,13 +119,13 @@ class Rows:
             )
         state.customers[first:end] = self.templates[0]
 
-    def _start_instances(self) -> None:
+    def _start_instances(self, room: int = 0) -> None:
         """The same for instances. Their pages are dirty at once: a row keeps its number, even if no event counts."""
         first, end = self._started[1], self.instances.count
         if end == first:
             return
         self._started[1] = end
-        state, rows = self.state, _room(len(self.state.instances), end)
+        state, rows = self.state, _room(len(self.state.instances), max(end, room))
         if rows > len(state.instances):
             self.state = state = state._replace(
                 instances=_grown(state.instances, rows, zeros=False),

@@ -22,6 +22,7 @@ from streams.collector import set_collector
 from streams.owners import client_id
 from streams.security import faust_credentials
 from streams.settings import Settings
+from streams.state_log import FencedError
 from streams.troubles import pauses
 from streams.watchdog import watch
 from streams.worker import AgainError, UnsavedError, Worker
@@ -139,6 +140,11 @@ async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[W
             except (AgainError, KafkaError) as error:
                 log.warning("the worker begins again from its last checkpoint", exc_info=error)
                 worker.troubles.begin(GROUP, f"the worker begins again: {_words(error)}")
+                await worker.access.look()
+            except FencedError as error:
+                if not _asked_to_stop(finishing):
+                    raise
+                raise UnsavedError(f"stopped without a last checkpoint: {error}") from None
             if time.monotonic() - started > LONG_S:
                 waits = pauses()
             await asyncio.wait({finishing}, timeout=next(waits))
@@ -181,6 +187,10 @@ async def _first(finishing: asyncio.Future[bool], failed: Failed, *tasks: asynci
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for one in done:
             one.result()
+
+
+def _asked_to_stop(finishing: asyncio.Future[bool]) -> bool:
+    return finishing.done() and not finishing.exception() and not finishing.result()
 
 
 async def _until_crashed(app: BatchApp) -> None:

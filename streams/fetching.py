@@ -28,12 +28,14 @@ from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 from faust.types import TP
+from mode.threads import ServiceThread, WorkerThread
 
 from models.record_batches import COUNT_AT, HEADER_BYTES, LENGTH_AT, LENGTH_END, MAGIC, MAGIC_AT, read_batches
 from models.records import Records
 from models.texts import Bytes, Ints
 
 AIOKAFKA: Final = "0.14.0"
+THREAD_STOP_S: Final = 3.0
 MIN_RECORD_BYTES: Final = 7  # of a record on the wire
 DECODERS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
     1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode,
@@ -54,8 +56,21 @@ def deliver_batches(consumer: AIOKafkaConsumer) -> None:
     consumer._fetcher._records = _Results(consumer._fetcher._records)
 
 
+class _LeftThread(WorkerThread):
+    """A thread that nothing waits for without end: while a broker refuses it or is away, it does not stop."""
+
+    def __init__(self, service: ServiceThread, **options: Any) -> None:
+        super().__init__(service, **options)
+        self.daemon = True
+
+    def stop(self) -> None:
+        self.is_stopped.wait(THREAD_STOP_S)
+
+
 class RecordsThread(AIOKafkaConsumerThread):
     """Faust's consumer thread, where a fetch gives `Records`: for each partition some, of at most so many records."""
+
+    Worker = _LeftThread
 
     def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
         """Faust reads uncommitted records: events that a worker sent on, or a producer took back, would come twice."""

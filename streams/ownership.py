@@ -35,6 +35,7 @@ class Ownership:
         self.recovery, self.new_log, self.release, self.fail = recovery, new_log, release, fail
         self.owned: dict[int, Owned] = {}
         self.assigned: set[int] = set()
+        self.assignments = 0  # how often there was one
         self._kept: dict[int, Owned] = {}
         self._preparing: dict[int, asyncio.Task[None]] = {}
 
@@ -55,6 +56,7 @@ class Ownership:
         gone = [kept.pop(number).log for number in set(kept) - partitions]
         await asyncio.gather(*(log.close() for log in gone))
         self.assigned = set(partitions)
+        self.assignments += 1
         self._preparing = {number: asyncio.create_task(self._prepare(number)) for number in sorted(partitions)}
 
     def revoke(self) -> dict[int, Owned]:

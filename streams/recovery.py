@@ -20,7 +20,7 @@ from streams.outputs import OUTPUT_KINDS, Outputs, digest
 from streams.settings import Settings
 from streams.standby import Standby
 from streams.state_copy import StateCopy
-from streams.state_log import Ends, StateLog
+from streams.state_log import Ends, StateLog, fenced
 from streams.steps import Step
 from streams.telemetry import Telemetry
 
@@ -52,14 +52,14 @@ class Recovery:
                 with self.telemetry.restoring():
                     await state_log.open()
                     steps.reached(Step.FENCED)
-                    return await self._read(partition)
+                    return await self._read(partition, state_log)
         except TimeoutError:
             raise RestoreError(
                 f"partition {partition} was not restored within {self.settings.restore_timeout_s:g} s; "
                 "check the broker, or raise --restore-timeout-s"
             ) from None
 
-    async def _read(self, partition: int) -> Shard:
+    async def _read(self, partition: int, state_log: StateLog) -> Shard:
         reader = clients.reader(self.settings, group_id=self.settings.app, isolation_level="read_committed")
         await reader.start()
         try:
@@ -67,7 +67,11 @@ class Recovery:
             events = self.settings.topic("events")
             shard = await asyncio.to_thread(Shard.restore, self.layout, events, partition, copy.records())
             steps.reached(Step.STATE_READ)
-            await self._check_start(reader, shard, found=copy.closing is not None)
+            if copy.closing is None:
+                await self._check_new(reader, shard, state_log)
+            else:
+                await self._check_start(reader, shard)
+            shard.next_offset = max(shard.next_offset, await self._oldest(reader, shard))
             sent = await self._read_tail(reader, partition, copy.ends)
             steps.reached(Step.TAIL_READ)
         finally:
@@ -105,37 +109,53 @@ class Recovery:
         oldest, ends = await reader.beginning_offsets(list(starts)), await reader.end_offsets(list(starts))
         for tp, start in starts.items():
             reader.seek(tp, max(start, oldest[tp]))
-        more = True
-        while more:
+        # the embedded broker reports the base offset of the last batch as the end: go on until nothing comes
+        more = not self.settings.transactions
+        while await self._is_behind(reader, ends) or more:
             batches = await reader.getmany(*starts, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
             for records in batches.values():
                 for record in records:
                     yield record
-            # the embedded broker reports the base offset of the last batch as the end: go on until nothing comes
             more = bool(batches) and not self.settings.transactions
-            for tp in starts:
-                more = more or await reader.position(tp) < ends[tp]
 
-    async def _check_start(self, reader: AIOKafkaConsumer, shard: Shard, *, found: bool) -> None:
-        """That the log still holds what comes next. Without a checkpoint a partition starts at its oldest event."""
+    @staticmethod
+    async def _is_behind(reader: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
+        return any([await reader.position(tp) < end for tp, end in ends.items()])
+
+    async def _check_new(self, reader: AIOKafkaConsumer, shard: Shard, state_log: StateLog) -> None:
+        """That a partition without a checkpoint is one that nobody has worked on; it starts at its oldest event.
+
+        A worker that was paused in a restore would find what was committed meanwhile: then the log is not its own.
+        """
         tp = TopicPartition(shard.topic, shard.partition)
-        oldest, end = (await reader.beginning_offsets([tp]))[tp], (await reader.end_offsets([tp]))[tp]
-        if not found:
-            if await reader.committed(tp):
-                raise RestoreError(
-                    f"{self.settings.topic('state')} has no checkpoint of partition {tp.partition}, although the group "
-                    f"{self.settings.app} has worked on it: the topic was deleted. Take another --app to start anew "
-                    "from the events that the broker has"
-                )
-        elif oldest > shard.next_offset and not self.settings.skip_expired:
+        if not (committed := await reader.committed(tp)):
+            return
+        if self.settings.transactions and not await state_log.is_ours(committed):
+            raise fenced(self.settings, tp.partition)
+        raise RestoreError(
+            f"{self.settings.topic('state')} has no checkpoint of partition {tp.partition}, although the group "
+            f"{self.settings.app} has worked on it: the topic was deleted. Take another --app to start anew "
+            "from the events that the broker has"
+        )
+
+    async def _check_start(self, reader: AIOKafkaConsumer, shard: Shard) -> None:
+        """That the log still holds what comes next."""
+        tp = TopicPartition(shard.topic, shard.partition)
+        oldest, end = await self._oldest(reader, shard), (await reader.end_offsets([tp]))[tp]
+        if oldest > shard.next_offset and not self.settings.skip_expired:
             raise RestoreError(
                 f"{oldest - shard.next_offset} events of {tp.topic}-{tp.partition} were deleted by the broker before "
                 f"they were worked through: the checkpoint stands at {shard.next_offset}, the oldest event is "
                 f"{oldest}. Raise retention.ms of the topic; --skip-expired goes on without them"
             )
-        elif end < shard.next_offset and self.settings.transactions:  # the embedded broker's end is not exact
+        if end < shard.next_offset and self.settings.transactions:  # the embedded broker's end is not exact
             raise RestoreError(
                 f"{tp.topic}-{tp.partition} ends at {end}, before the checkpoint at {shard.next_offset}: the topic was "
                 f"made anew. Delete {self.settings.topic('state')} and take another --app, or take another --prefix"
             )
-        shard.next_offset = max(shard.next_offset, oldest)
+
+    @staticmethod
+    async def _oldest(reader: AIOKafkaConsumer, shard: Shard) -> int:
+        """The offset of the oldest event that the broker has of a partition."""
+        tp = TopicPartition(shard.topic, shard.partition)
+        return int((await reader.beginning_offsets([tp]))[tp])

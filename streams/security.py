@@ -80,22 +80,25 @@ def probe(settings: Settings) -> None:
     Raises SecurityError for a refused certificate or refused credentials; a broker that does not answer is none of
     its business. Not to be called from a coroutine.
     """
-    asyncio.run(_probe(settings))
+    if said := asyncio.run(refusal(settings)):
+        raise SecurityError(said)
 
 
-async def _probe(settings: Settings) -> None:
+async def refusal(settings: Settings) -> str | None:
+    """Why a broker refuses a connection as the clients make it; None where one lets it in, or none answers."""
     options = client_options(settings)
     del options["bootstrap_servers"]
     for host, port in _brokers(settings.broker):
         try:
             await _connect(AIOKafkaConnection(host, port, **options))
         except (ssl.SSLError, ssl.CertificateError, KafkaError) as error:
-            if refusal := _refusal(settings, f"{host}:{port}", error):
-                raise SecurityError(refusal) from None
+            if said := _refusal(settings, f"{host}:{port}", error):
+                return said
         except (OSError, TimeoutError):
             continue
         else:
-            return
+            return None
+    return None
 
 
 async def _connect(connection: AIOKafkaConnection) -> None:

@@ -45,6 +45,15 @@ class FencedError(RuntimeError):
     exit_code = 4
 
 
+def fenced(settings: Settings, partition: int) -> FencedError:
+    """What is said when a log is no longer its worker's."""
+    twin = f", or another one runs with the same --instance-id {settings.instance_id}" if settings.instance_id else ""
+    return FencedError(
+        f"another worker has taken partition {partition} over: this one did not answer for longer than "
+        f"--session-timeout-s, or it was stopped in a rebalance{twin}. Nothing is lost; start it again"
+    )
+
+
 class StateLog(Protocol):
     """Writes the checkpoints of one partition."""
 
@@ -71,8 +80,10 @@ class FencedLog:
         self.topic = settings.topic("state")
         self.source = TopicPartition(settings.topic("events"), partition)
         self._producer: AIOKafkaProducer | None = None
+        self._begun = False  # a transaction that was not committed: what is still on its way would get into the next
 
     async def open(self) -> None:
+        self._begun = False
         self._producer = clients.producer(
             self.settings,
             transactional_id=f"{self.settings.app}-{self.partition}",
@@ -108,21 +119,19 @@ class FencedLog:
     async def _transact(self, fill: Callable[[AIOKafkaProducer], Awaitable[None]]) -> None:
         producer = self._producer
         if producer is None:  # a rebalance took the partition away while a checkpoint was on its way
-            raise self._fenced()
+            raise fenced(self.settings, self.partition)
+        if self._begun:  # given up in a rebalance, with pages and without their closing record
+            raise KafkaError(f"a transaction of partition {self.partition} was left unfinished")
+        self._begun = True
         try:
             await producer.begin_transaction()
             await fill(producer)
             await producer.commit_transaction()
+            self._begun = False
         except ProducerFenced:
-            raise self._fenced() from None
+            raise fenced(self.settings, self.partition) from None
         except AssertionError as error:  # aiokafka's answer when its sender has failed before
             raise KafkaError(f"the transaction of partition {self.partition} failed: {error}") from error
-
-    def _fenced(self) -> FencedError:
-        return FencedError(
-            f"another worker has taken partition {self.partition} over: this one did not answer for longer than "
-            "--session-timeout-s, or it was stopped in a rebalance. Nothing is lost; start it again"
-        )
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None

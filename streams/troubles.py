@@ -44,6 +44,11 @@ class Troubles:
         if not self._texts:
             self._none.set()
 
+    def forget(self) -> None:
+        """Who had them is gone: whoever meets one again will name it again."""
+        self._texts.clear()
+        self._none.set()
+
     async def none(self) -> None:
         """Wait until there are none."""
         await self._none.wait()

@@ -20,12 +20,19 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams import clients
+from streams.security import SecurityError, refusal
+from streams.settings import Settings
+from streams.telemetry import unready
+from streams.troubles import Troubles
 
 if TYPE_CHECKING:
     from streams.worker import Worker
 
 RECORD_MS = 5000  # for a record that is there
+ENDS_S = 5.0  # for the ends of the log
 LOOKS = 12  # within the time that is allowed
+RESTLESS = 3  # assignments, none of which a worker was ready for
+ACCESS = "access to the broker"
 
 
 class StuckError(RuntimeError):
@@ -58,26 +65,77 @@ class Watchdog:
         self._since.clear()
 
 
+class Joining:
+    """Whether a worker gets into its group; times as for `Watchdog`.
+
+    A restore may take long and has its own deadline: it is no reason unless a new assignment ends it again and again.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._since: tuple[float, int] | None = None  # when the worker was not ready first, and its assignments then
+
+    def look(self, now: float, *, ready: bool, member: bool, assignments: int) -> int | None:
+        """How often a worker that has not been ready for the limit was given partitions; None for one that may be.
+
+        member: whether it has ever been given any; assignments: how often.
+        """
+        if ready:
+            self._since = None
+            return None
+        since, before = self._since = self._since or (now, assignments)
+        given = assignments - before
+        return given if now - since >= self.limit_s and (not member or given >= RESTLESS) else None
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self._since = None
+
+
+class Access:
+    """Whether the broker still lets the worker in: clients retry a refusal as they retry a broker that is away."""
+
+    def __init__(self, settings: Settings, troubles: Troubles) -> None:
+        self.settings, self.troubles = settings, troubles
+        self._since: float | None = None  # monotonic s, of the first refusal of several
+
+    async def look(self) -> None:
+        """Name a refusal as a trouble. Raises SecurityError for one that lasts for `watchdog_s`."""
+        said = await refusal(self.settings)
+        if said is None:
+            self._since = None
+            self.troubles.end(ACCESS)
+            return
+        self.troubles.begin(ACCESS, said)
+        self._since = self._since or time.monotonic()
+        if time.monotonic() - self._since >= self.settings.watchdog_s:
+            raise SecurityError(f"{said}. Nothing is lost: the next start goes on from the last checkpoint")
+
+
 async def watch(worker: Worker) -> None:
-    """Until the worker is stuck. Raises StuckError."""
+    """Until the worker is stuck. Raises StuckError, SecurityError."""
     settings = worker.settings
     topic, pause_s = settings.topic("events"), settings.watchdog_s / LOOKS
     watchdog, beat = Watchdog(settings.watchdog_s), Heartbeat(settings.watchdog_s)
-    reader = clients.reader(settings)
-    await reader.start()
+    joining = Joining(settings.watchdog_s + settings.session_timeout_s + settings.rebalance_timeout_s)
+    reader, beating = clients.reader(settings), asyncio.create_task(_beat(beat, pause_s))
     try:
+        await reader.start()
         while True:
             await asyncio.sleep(pause_s)
-            beat.beat()
             reached = {number: shard.next_offset for number, shard in worker.shards.items()}
             ends: dict[int, int] = {}
-            with suppress(KafkaError):  # a broker that is away is a trouble that others name
-                found = await reader.end_offsets([TopicPartition(topic, number) for number in reached])
+            with suppress(KafkaError, TimeoutError):  # a broker that is away is a trouble that others name
+                async with asyncio.timeout(ENDS_S):
+                    found = await reader.end_offsets([TopicPartition(topic, number) for number in reached])
                 ends = {tp.partition: end for tp, end in found.items()}
             worker.lag = {number: max(0, ends[number] - reached[number]) for number in ends}
             if worker.trouble:
                 watchdog.forget()
+                joining.forget()
+                await worker.access.look()
             else:
+                _check_joined(worker, joining)
                 lags = watchdog.look(time.monotonic(), ends, reached)
                 for number, lag in lags.items():
                     if await _has_record(reader, TopicPartition(topic, number), reached[number]):
@@ -86,8 +144,28 @@ async def watch(worker: Worker) -> None:
                             "Nothing is lost: the next start goes on from the last checkpoint"
                         )
     finally:
+        beating.cancel()
         beat.stop()
         await reader.stop()
+
+
+async def _beat(beat: Heartbeat, pause_s: float) -> None:
+    """As long as the loop runs, whatever is waited for."""
+    while True:
+        beat.beat()
+        await asyncio.sleep(pause_s)
+
+
+def _check_joined(worker: Worker, joining: Joining) -> None:
+    member, ready = worker.telemetry.partitions is not None, unready(worker) is None
+    given = joining.look(time.monotonic(), ready=ready, member=member, assignments=worker.ownership.assignments)
+    if given is not None:
+        twin = ", or for another worker with the same --instance-id" if worker.settings.instance_id else ""
+        raise StuckError(
+            f"not ready for {joining.limit_s:g} s: the group {worker.settings.app} gave the worker partitions {given} "
+            f"times and took them back. Look for the group's coordinator in Kafka, for workers that come and go{twin}. "
+            "Nothing is lost: the next start goes on from the last checkpoint"
+        )
 
 
 async def _has_record(reader: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> bool:

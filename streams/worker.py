@@ -33,6 +33,7 @@ from streams.state_log import FencedLog, PlainLog, StateLog, Stray
 from streams.steps import Step
 from streams.telemetry import Telemetry
 from streams.troubles import Troubles
+from streams.watchdog import Access
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Worker:
     def __init__(self, settings: Settings, layout: Layout, lake: Lake) -> None:
         self.settings, self.layout, self.lake = settings, layout, lake
         self.troubles, self.telemetry = Troubles(), Telemetry()
+        self.access = Access(settings, self.troubles)
         self.outputs = Outputs(settings, layout.catalogue, self.troubles)
         self.decoder = Decoder(layout.event_layout)
         self.standby = Standby(settings)
@@ -100,6 +102,7 @@ class Worker:
         self._lake_commits.stop()
         await self.ownership.close()
         await self.outputs.stop()
+        self.troubles.forget()  # a commit that was given up would not end its own, and no batch would be taken again
 
     def fail(self, error: BaseException) -> None:
         """Let the worker stop with this error, if it is the first."""

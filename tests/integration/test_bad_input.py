@@ -7,11 +7,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.bad_rows import Reason
+from models.bad_rows import PROCESSOR, VERSION, BadRow, Reason
 from models.events import MAX_EVENT_BYTES, MAX_ID_CHARS
 from models.layout import Layout
 from models.records import Record, Records
@@ -22,6 +23,7 @@ from streams.replay import follow
 from streams.routing import Router
 from streams.settings import Settings
 from streams.topics import ensure_topics
+from tests.integration.worked import records_on
 
 pytestmark = pytest.mark.kafka
 SMALL = Path(__file__).parents[1] / "catalogues" / "small.toml"
@@ -127,6 +129,23 @@ def test_every_kind_and_a_burst(broker: Any, topic_prefix: str, tmp_path: Path) 
     with connect(settings.lake) as lake:
         reasons = {reason for (reason,) in lake.execute("SELECT DISTINCT reason FROM bad_rows").fetchall()}
     assert reasons == {str(reason) for reason in Reason}
+    assert_published(settings)
+
+
+def assert_published(settings: Settings) -> None:
+    """`bad-rows` holds what the lake holds, each once: as JSON, under the record's key, in the record's partition."""
+    columns = [field for field in BadRow.__struct_fields__ if field not in ("processor", "version")]
+    with connect(settings.lake) as lake:
+        names = ", ".join(f'"{name}"' for name in columns)
+        source = "SELECT *, epoch_ms(record_time) AS timestamp FROM bad_rows"
+        kept = lake.execute(f"SELECT {names} FROM ({source})").fetchall()
+    found = []
+    for record in records_on(settings, "bad-rows"):
+        row = msgspec.json.decode(record.value, type=BadRow)
+        assert (record.partition, record.key) == (row.partition, row.key)
+        assert (row.processor, row.version) == (PROCESSOR, VERSION)
+        found.append((str(row.reason), *(getattr(row, name) for name in columns[1:])))
+    assert sorted(map(repr, found)) == sorted(map(repr, kept))
 
 
 def test_ten_percent_broken_in_100_000(broker: Any, topic_prefix: str, tmp_path: Path) -> None:

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
-from deltalake import DeltaTable
 
-from sinks.lake import TABLES
+from tests.integration.worked import assert_same_lakes
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
@@ -196,28 +194,3 @@ def ask(lake: Path, query: str) -> list[dict[str, Any]]:
     """The answer of `zhice sql`."""
     answer: list[dict[str, Any]] = json.loads(zhice("sql", query, "--lake", lake, "--json"))
     return answer
-
-
-def assert_same_lakes(one: Path, other: Path) -> None:
-    """The same rows, as often, in each of the seven tables."""
-    with duckdb.connect() as connection:
-        for table in TABLES:
-            sides = [rows_of(lake, table) for lake in (one, other)]
-            if sides == [None, None]:
-                continue
-            first, second = sides
-            assert first and second, f"{table} is empty in one lake only"
-            for left, right in ((first, second), (second, first)):
-                differing = connection.execute(f"FROM {left} EXCEPT ALL FROM {right} LIMIT 3").fetchall()
-                assert not differing, f"{table}: {differing}"
-            counted = connection.execute(f"SELECT count(*) FROM {first}").fetchall()
-            print(f"         {table}: {counted[0][0]:,} rows are the same")
-
-
-def rows_of(lake: Path, table: str) -> str | None:
-    """SQL that reads a table of a lake; None if it has no rows."""
-    files = DeltaTable(lake / table).file_uris()
-    if not files:
-        return None
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, hive_types = {{'day': DATE}})"

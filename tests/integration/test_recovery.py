@@ -19,6 +19,7 @@ from streams.outputs import Outputs
 from streams.recovery import Recovery, RestoreError
 from streams.settings import Settings
 from streams.standby import Standby
+from streams.state_copy import StateCopy
 from streams.state_log import FencedError, FencedLog
 from streams.telemetry import Telemetry
 from streams.topics import ensure_topics
@@ -137,6 +138,28 @@ def test_state_that_was_deleted_is_an_error(apache_kafka: Any, topic_prefix: str
     commit(settings, [3])
     with pytest.raises(RestoreError, match=r"has no checkpoint of partition 0.*--app"):
         asyncio.run(restore(settings))
+
+
+def test_a_worker_that_was_paused_in_a_restore_is_fenced(apache_kafka: Any, topic_prefix: str) -> None:
+    """It read no state, then another worker took the partition and saved it: the topic was not deleted."""
+    settings = replace(settings_of(apache_kafka, topic_prefix), instance_id="w1")
+
+    class Paused(Recovery):
+        async def _read_state(self, reader: Any, partition: int) -> StateCopy:
+            copy = await super()._read_state(reader, partition)
+            await checkpoint_at(settings, 3)
+            return copy
+
+    async def run() -> None:
+        await send_events(settings, 5)
+        log, outputs = FencedLog(settings, 0), Outputs(settings, LAYOUT.catalogue, Troubles())
+        try:
+            await Paused(settings, LAYOUT, outputs, Standby(settings), Telemetry()).restore(0, log)
+        finally:
+            await log.close()
+
+    with pytest.raises(FencedError, match="another one runs with the same --instance-id w1"):
+        asyncio.run(run())
 
 
 def test_a_standby_is_read_on_from_where_it_is(apache_kafka: Any, topic_prefix: str) -> None:

@@ -34,6 +34,7 @@ class SecureKafka:
     """The broker, and the settings that it lets in."""
 
     address: str
+    broker: ApacheKafka
     folder: Path
     settings: dict[str, str]
 
@@ -57,10 +58,11 @@ def properties(folder: Path, authority: Authority) -> dict[str, str]:
     return protocols | {f"listener.name.client.{name}": value for name, value in secure.items()}
 
 
-def make_user(broker: ApacheKafka) -> None:
+def make_user(broker: ApacheKafka, name: str = "bank", password: str = SCRAM) -> None:
+    """A new user, or a new password of one."""
     admin = KafkaAdminClient(bootstrap_servers=broker.internal_address)
     for mechanism in (ScramMechanism.SCRAM_SHA_512, ScramMechanism.SCRAM_SHA_256):
-        admin.alter_user_scram_credentials([UserScramCredentialUpsertion("bank", mechanism, SCRAM)])
+        admin.alter_user_scram_credentials([UserScramCredentialUpsertion(name, mechanism, password)])
     admin.close()
 
 
@@ -75,6 +77,7 @@ def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKaf
         make_user(broker)
         yield SecureKafka(
             broker.address,
+            broker,
             folder,
             {
                 "broker": broker.address, "security_protocol": "SASL_SSL", "sasl_username": "bank",
@@ -104,6 +107,26 @@ def test_a_worker_works_over_tls(secure_kafka: SecureKafka, topic_prefix: str, t
         assert worker.stop() == 0, worker.log.read_text()[-3000:]
     assert archived(settings.lake) == written.records
     assert SCRAM not in worker.log.read_text()
+
+
+def test_a_password_that_is_changed_meanwhile_is_named_and_ends_the_worker(
+    secure_kafka: SecureKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    """Clients would retry for ever, and say that the broker is away."""
+    make_user(secure_kafka.broker, "leaver")
+    values = secure_kafka.settings | {
+        "prefix": topic_prefix, "app": topic_prefix, "lake": str(tmp_path / "lake"), "tick_ms": "200",
+        "sasl_username": "leaver", "watchdog_s": "3",
+    }  # fmt: skip
+    with Worker(values, tmp_path / "worker.log") as worker:
+        until(lambda: worker.health()[0] == 200, lambda: worker.log.read_text()[-3000:])
+        make_user(secure_kafka.broker, "leaver", WRONG)
+        secure_kafka.broker.kill()
+        secure_kafka.broker.restart()
+        until(lambda: "refuses user 'leaver'" in str(worker.health()[1].get("reason")), lambda: worker.health())
+        assert worker.process.wait(60) == 1
+    said = worker.log.read_text()
+    assert re.search(r"zhice: \S+ refuses user 'leaver' by SCRAM-SHA-512.*Nothing is lost", said), said[-3000:]
 
 
 def test_who_is_refused_is_told_why(secure_kafka: SecureKafka, tmp_path: Path) -> None:

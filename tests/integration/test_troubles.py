@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
+from kafka import KafkaConsumer, TopicPartition
 
 from models.layout import Layout
 from sinks.writer import Lake
@@ -18,9 +20,9 @@ from streams import app
 from streams.catalogues import read_catalogue
 from streams.kafka_broker import ApacheKafka
 from streams.settings import Settings
-from streams.state_log import FencedError
+from streams.state_log import FencedError, FencedLog
 from streams.watchdog import StuckError
-from streams.worker import Worker
+from streams.worker import UnsavedError, Worker
 from tests.integration.worked import assert_exact, prepare, records_of, repeats
 from tests.workers import STOP_S, archived, ended, start_worker, stop, tail, wait_for
 
@@ -124,6 +126,25 @@ def test_a_worker_that_was_asleep_is_fenced(apache_kafka: Any, topic_prefix: str
     assert_exact(settings, records)
 
 
+def test_a_worker_that_is_fenced_when_it_is_asked_to_stop_says_both(
+    apache_kafka: Any, topic_prefix: str, tmp_path: Path
+) -> None:
+    """It ends as one that could not write its last checkpoint, not as one that is to be started again."""
+    settings, _ = prepare(
+        apache_kafka, topic_prefix, tmp_path, events=2000, partitions=2, checkpoint_s=300, checkpoint_max_s=600
+    )
+
+    async def be_fenced_and_stop(worker: Worker) -> bool:
+        await until(lambda: worker.events > 0, "events")
+        other = FencedLog(settings, 0)
+        await other.open()
+        await other.close()
+        return False
+
+    with pytest.raises(UnsavedError, match=r"last checkpoint: another worker has taken partition 0 over.*is lost"):
+        asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), be_fenced_and_stop))
+
+
 def test_lag_without_progress_ends_a_worker(broker: Any, topic_prefix: str, tmp_path: Path) -> None:
     settings, _ = prepare(broker, topic_prefix, tmp_path, events=5000, fetch_records=200, watchdog_s=2.0)
 
@@ -149,6 +170,38 @@ def test_sigterm_at_any_time_ends_a_worker_well(after_s: float, apache_kafka: An
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(STOP_S) == 0, tail(log)
     assert "stopped" in tail(log) and "Traceback" not in tail(log)
+
+
+def test_ctrl_c_saves_what_was_done(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """SIGINT in the middle of a log ends a worker with 0, at a checkpoint; the next start goes on from there."""
+    settings, records = prepare(
+        apache_kafka, topic_prefix, tmp_path, events=60_000, fetch_records=200, partitions=2, checkpoint_s=300,
+        checkpoint_max_s=600,
+    )  # fmt: skip
+    logs = [tmp_path / "first.log", tmp_path / "second.log"]
+    with ended(start_worker(settings, logs[0])) as worker:
+        wait_for_outputs(settings)
+        worker.send_signal(signal.SIGINT)
+        assert worker.wait(STOP_S) == 0, tail(logs[0])
+    worked = int(re.search(r"stopped after ([\d,]+) records", tail(logs[0]))[1].replace(",", ""))  # type: ignore[index]
+    assert "Traceback" not in tail(logs[0]) and 0 < archived(settings.lake) < records
+    with ended(start_worker(settings, logs[1])) as worker:
+        wait_for(lambda: restored(logs[1]) == 2, "a restore", DEADLINE_S, logs[1])
+        starts = map(int, re.findall(r"next offset (\d+), 0 outputs sent since", logs[1].read_text()))
+        assert sum(starts) == worked
+        stop(worker, logs[1])
+    assert repeats(settings) == 0
+
+
+def wait_for_outputs(settings: Settings) -> None:
+    """Until there is a transition."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.broker)
+    partitions = [TopicPartition(settings.topic("transitions"), number) for number in range(settings.partitions)]
+    deadline = time.monotonic() + DEADLINE_S
+    while not sum(consumer.end_offsets(partitions).values()):
+        assert time.monotonic() < deadline, "outputs"
+        time.sleep(0.02)
+    consumer.close()
 
 
 def hears_sigterm(pid: int) -> bool:

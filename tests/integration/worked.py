@@ -6,9 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import duckdb
+from deltalake import DeltaTable
 from kafka import KafkaConsumer, TopicPartition
 
-from sinks.lake import connect
+from sinks.lake import TABLES, connect
 from sinks.verify import verify
 from streams.catalogues import read_catalogue
 from streams.replay import produce
@@ -51,17 +53,21 @@ def assert_exact(settings: Settings, records: int) -> None:
 
 def published(settings: Settings, kind: str) -> Counter[str]:
     """What is on an output topic, by id for triggers and by value for others, and how often."""
+    return Counter(dict(record.headers).get("ce_id", record.value).decode() for record in records_on(settings, kind))
+
+
+def records_on(settings: Settings, kind: str) -> list[Any]:
+    """The records of an output topic."""
     consumer = KafkaConsumer(bootstrap_servers=settings.broker, enable_auto_commit=False)
     try:
         partitions = [TopicPartition(settings.topic(kind), number) for number in range(settings.partitions)]
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
         ends = consumer.end_offsets(partitions)
-        found: Counter[str] = Counter()
+        found: list[Any] = []
         while True:
             records = consumer.poll(timeout_ms=200, max_records=10_000)
-            for record in (record for batch in records.values() for record in batch):
-                found[dict(record.headers).get("ce_id", record.value).decode()] += 1
+            found += [record for batch in records.values() for record in batch]
             # the embedded broker's end is the base offset of the last batch
             if not records and all(consumer.position(tp) >= ends[tp] for tp in partitions):
                 break
@@ -82,3 +88,28 @@ def records_of(settings: Settings) -> int:
     ends = consumer.end_offsets([TopicPartition(settings.topic("events"), n) for n in range(settings.partitions)])
     consumer.close()
     return sum(ends.values())
+
+
+def assert_same_lakes(one: Path, other: Path) -> None:
+    """The same rows, as often, in each of the seven tables."""
+    with duckdb.connect() as connection:
+        for table in TABLES:
+            sides = [rows_of(lake, table) for lake in (one, other)]
+            if sides == [None, None]:
+                continue
+            first, second = sides
+            assert first and second, f"{table} is empty in one lake only"
+            for left, right in ((first, second), (second, first)):
+                differing = connection.execute(f"FROM {left} EXCEPT ALL FROM {right} LIMIT 3").fetchall()
+                assert not differing, f"{table}: {differing}"
+            counted = connection.execute(f"SELECT count(*) FROM {first}").fetchall()
+            print(f"         {table}: {counted[0][0]:,} rows are the same")
+
+
+def rows_of(lake: Path, table: str) -> str | None:
+    """SQL that reads a table of a lake; None if it has no rows."""
+    files = DeltaTable(lake / table).file_uris()
+    if not files:
+        return None
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, hive_types = {{'day': DATE}})"

@@ -2,7 +2,7 @@
 
 import threading
 
-from streams.watchdog import Heartbeat, StuckError, Watchdog
+from streams.watchdog import Heartbeat, Joining, StuckError, Watchdog
 
 
 def test_lag_without_progress_is_stuck_after_the_limit() -> None:
@@ -50,3 +50,25 @@ def test_a_loop_that_hangs_ends_the_process() -> None:
     assert ended.wait(10)
     heart.stop()
     assert codes[0] == StuckError.exit_code
+
+
+def test_a_worker_that_never_gets_into_its_group_is_stuck() -> None:
+    joining = Joining(60)
+    assert joining.look(0, ready=False, member=False, assignments=0) is None
+    assert joining.look(59, ready=False, member=False, assignments=0) is None
+    assert joining.look(60, ready=False, member=False, assignments=0) == 0
+
+
+def test_a_worker_that_is_given_partitions_again_and_again_is_stuck() -> None:
+    joining = Joining(60)
+    given = [joining.look(now, ready=False, member=True, assignments=now // 20) for now in range(0, 61, 20)]
+    assert given == [None, None, None, 3]
+
+
+def test_a_long_restore_is_not_stuck_and_readiness_counts_anew() -> None:
+    joining = Joining(60)
+    assert {joining.look(now, ready=False, member=True, assignments=1) for now in range(0, 300, 10)} == {None}
+    assert {joining.look(now, ready=now % 50 == 0, member=True, assignments=now) for now in range(0, 300, 10)} == {None}
+    joining.look(300, ready=False, member=True, assignments=0)
+    joining.forget()
+    assert joining.look(370, ready=False, member=True, assignments=9) is None
