@@ -63,6 +63,7 @@ async def checkpoint_at(settings: Settings, offset: int) -> None:
     log = FencedLog(settings, 0)
     await log.open()
     await log.write(1, new_shard(settings, offset).dump(), offset, {})
+    assert await log.is_ours(offset)  # no next transaction begins before everyone can see the offset of this one
     await log.close()
 
 
