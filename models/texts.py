@@ -12,6 +12,9 @@ from models.jit import kernel, part
 
 NULL: Final = -1  # size of a text that is NULL
 
+VIEW_BYTES: Final = 12  # of a text in Arrow's view of it
+VIEW_PREFIX: Final = 4  # bytes of a longer one
+
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 
@@ -108,6 +111,31 @@ def copy_spans(data, start, size, target):
         for k in range(size[i]):
             target[at + k] = data[first + k]
         at += max(size[i], 0)
+
+
+@kernel
+def fill_views(data, start, size, views):
+    """Make Arrow's view of each text, in uint8[n, 16], zeros; returns how many have more bytes than a view holds.
+
+    A view is the size, then up to 12 bytes, or the first 4, a buffer's number (0) and where the text starts in it.
+    """
+    long = 0
+    for i in range(len(start)):
+        if size[i] <= 0:
+            continue
+        _put_int32(views, i, 0, size[i])
+        for k in range(size[i] if size[i] <= VIEW_BYTES else VIEW_PREFIX):
+            views[i, 4 + k] = data[start[i] + k]
+        if size[i] > VIEW_BYTES:
+            _put_int32(views, i, 12, start[i])
+            long += 1
+    return long
+
+
+@part
+def _put_int32(views, row, at, value):
+    for k in range(4):
+        views[row, at + k] = np.uint8((value >> (8 * k)) & 0xFF)
 
 
 @part

@@ -90,9 +90,10 @@ def _ranks(column: pa.ChunkedArray) -> NDArray[Any]:
     """Numbers that sort as the values do."""
     if pa.types.is_timestamp(column.type):
         return column.cast(pa.int64()).to_numpy()
-    encoded = column.combine_chunks().dictionary_encode()
-    rank = np.empty(len(encoded.dictionary), np.int64)
-    rank[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(rank))
+    encoded = column.chunk(0).dictionary_encode()
+    values = encoded.dictionary.cast(pa.string())  # views cannot be sorted
+    rank = np.empty(len(values), np.int64)
+    rank[pc.sort_indices(values).to_numpy()] = np.arange(len(rank))
     return rank[encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)] if len(rank) else np.zeros(len(column))
 
 

@@ -23,11 +23,13 @@ from models.texts import NULL, Texts
 from models.transitions import NO_STAGE, NO_TIME
 from models.transpose import BLOCK, spread
 from sinks import schemas
+from sinks.arrays import named, repeated, strings, taken, vocabulary
 from sinks.schemas import TIME, LakeTable
 
 STATUS = ("applied", "duplicate", "unknown")
 VALUES = "values"  # of a snapshot, until it is written
-CAUSES = pa.array(["event", "timeout"])
+CAUSES = vocabulary(("event", "timeout"))
+STATUSES = vocabulary(STATUS)
 POSITIONS = 2  # of a record in a table's transaction: its own, and the one before it for what `finish` adds
 FIRST_MS, LAST_MS = -62_135_510_400_000, 253_402_214_399_999  # 0001-01-02 and 9999-12-30: shown in every time zone
 
@@ -47,6 +49,7 @@ class RowMaker:
         self.features = schemas.features_table(catalogue)
         self.types = schemas.profile_types(catalogue)
         self.entities = entities(catalogue)
+        self.entity_names = vocabulary(self.entities)
         shown = [self._profile_names(entity) for entity in self.entities]
         self.values = max(map(len, shown))  # of a snapshot
         self.narrow = schemas.narrow(self.features, VALUES, self.values)
@@ -55,11 +58,12 @@ class RowMaker:
         for at, names in enumerate(shown):
             self.column_of[at, : len(names)] = [number[name] for name in names]
         journeys = catalogue.journeys
-        self.journeys = pa.array([journey.name for journey in journeys], pa.string())
-        self.journey_entities = pa.array([journey.entity for journey in journeys], pa.string())
-        self.stages = pa.array([stage for journey in journeys for stage in journey.stages], pa.string())
+        self.journeys = vocabulary(journey.name for journey in journeys)
+        self.journey_entities = vocabulary(journey.entity for journey in journeys)
+        self.stages = vocabulary(stage for journey in journeys for stage in journey.stages)
         self.first_stage = np.cumsum([0, *(len(journey.stages) for journey in journeys)])
-        self.event_names = pa.array([event.name for event in catalogue.events], pa.string())
+        self.event_names = vocabulary(event.name for event in catalogue.events)
+        self.channels = vocabulary([*catalogue.channels, OTHER_TEXT])
 
     def tables(self, output: BatchOutput) -> dict[str, pa.Table]:
         """Rows by table; tables without rows are left out."""
@@ -86,9 +90,9 @@ class RowMaker:
             values = np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
         columns: dict[str, Any] = {
             "as_of": _times(snapshot.as_of),
-            "customer_id": _strings(snapshot.customers),
-            "entity": pa.repeat(snapshot.entity, rows),
-            "entity_id": _strings(snapshot.entity_ids),
+            "customer_id": strings(snapshot.customers),
+            "entity": named(np.full(rows, self.entities.index(snapshot.entity)), self.entity_names),
+            "entity_id": strings(snapshot.entity_ids),
             "partition": np.full(rows, partition, np.int32),
             "offset": snapshot.offset,
             VALUES: pa.FixedSizeListArray.from_arrays(values.ravel(), self.values),
@@ -96,12 +100,12 @@ class RowMaker:
         return _arrow(self.narrow, columns, rows)
 
     def taken(self, name: str, rows: pa.Table, order: NDArray[np.int64]) -> pa.Table:
-        """Some of the rows, in this order, as the table of this name has them."""
+        """Some of the rows, which are of one chunk, in this order, as the table of this name has them."""
         if name != schemas.FEATURES:
-            return rows.take(order)
-        head = rows.drop_columns([VALUES]).take(order)
-        values = rows[VALUES].combine_chunks().flatten().to_numpy().reshape(-1, self.values)
-        groups = pc.index_in(head["entity"], pa.array(self.entities)).to_numpy()
+            return taken(rows, order)
+        head = taken(rows.drop_columns([VALUES]), order)
+        values = rows[VALUES].chunk(0).flatten().to_numpy().reshape(-1, self.values)
+        groups = head["entity"].chunk(0).indices.to_numpy()
         columns = np.zeros((len(self.types), len(order)))
         valid = np.zeros((len(self.types), -(-len(order) // BLOCK)), np.uint64)
         spread(values, order, groups, self.column_of, columns, valid)
@@ -122,16 +126,16 @@ class RowMaker:
         event_ids = columns.texts(Field.EVENT_ID).take(rows.record)
         by_event = Texts(event_ids.data, event_ids.start, np.where(rows.by_timeout, NULL, event_ids.size))
         data = {
-            "customer_id": _strings(rows.customers),
-            "entity": _named(rows.journey, self.journey_entities),
-            "entity_id": _strings(rows.entity_ids),
-            "journey": _named(rows.journey, self.journeys),
+            "customer_id": strings(rows.customers),
+            "entity": named(rows.journey, self.journey_entities),
+            "entity_id": strings(rows.entity_ids),
+            "journey": named(rows.journey, self.journeys),
             "from_stage": self._stage(rows.journey, rows.from_stage),
             "to_stage": self._stage(rows.journey, rows.to_stage),
             "entered_at": _times(rows.entered_at),
             "time_in_stage_ms": pa.array(rows.time_in_stage, pa.int64(), mask=rows.time_in_stage == NO_TIME),
-            "cause": CAUSES.take(pa.array(rows.by_timeout.astype(np.int8))),
-            "event_id": _strings(by_event),
+            "cause": named(rows.by_timeout, CAUSES),
+            "event_id": strings(by_event),
             "clock": _times(rows.clock),
             "seq": rows.seq.astype(np.int32),
             "partition": np.full(len(rows), output.partition, np.int32),
@@ -140,13 +144,13 @@ class RowMaker:
         return _arrow(schemas.TRANSITIONS, data, len(rows))
 
     def _stage(self, journey: NDArray[np.int64], stage: NDArray[np.int64]) -> pa.Array:
-        return _named(np.where(stage == NO_STAGE, -1, self.first_stage[journey] + stage), self.stages)
+        return named(np.where(stage == NO_STAGE, -1, self.first_stage[journey] + stage), self.stages)
 
     def _metrics(self, output: BatchOutput) -> pa.Table:
         rows = output.metrics
         columns = {
             "clock_minute": _times(rows.clock_minute),
-            "event": self.event_names.take(pa.array(rows.event_type, pa.int64())),
+            "event": named(rows.event_type, self.event_names),
             "channel": self._channel(rows.channel),
             "event_minute": _times(rows.event_minute),
             "events": rows.events,
@@ -158,8 +162,7 @@ class RowMaker:
         return _arrow(schemas.METRICS, columns, len(rows))
 
     def _channel(self, numbers: NDArray[np.int64]) -> pa.Array:
-        names = pa.array([*self.catalogue.channels, OTHER_TEXT], pa.string())
-        return _named(np.where(numbers == OTHER_CHANNEL, len(self.catalogue.channels), numbers), names)
+        return named(np.where(numbers == OTHER_CHANNEL, len(self.catalogue.channels), numbers), self.channels)
 
 
 def _events(output: BatchOutput) -> pa.Table:
@@ -167,7 +170,7 @@ def _events(output: BatchOutput) -> pa.Table:
     at = np.flatnonzero(output.status < len(STATUS))
 
     def text(field: Field) -> pa.Array:
-        return _strings(columns.texts(field).take(at))
+        return strings(columns.texts(field).take(at))
 
     data = {
         "event_id": text(Field.EVENT_ID),
@@ -180,22 +183,14 @@ def _events(output: BatchOutput) -> pa.Table:
         "received_at": _times(pa.array(columns.received_at[at], pa.int64(), mask=~columns.has_received_at[at])),
         "context": text(Field.CONTEXT),
         "properties": text(Field.PROPERTIES),
-        "status": pa.array(STATUS).take(pa.array(output.status[at], pa.int8())),
+        "status": named(output.status[at], STATUSES),
         "late": output.late[at],
         "record_time": _times(columns.timestamp[at]),
-        "topic": pa.repeat(columns.topic, len(at)),
+        "topic": repeated(columns.topic, len(at)),
         "partition": np.full(len(at), columns.partition, np.int32),
         "offset": columns.offset[at],
     }
     return _arrow(schemas.EVENTS, data, len(at))
-
-
-def _strings(texts: Texts) -> pa.Array:
-    """Texts as a column; the bytes are copied once, nothing becomes a Python object."""
-    data, offsets = texts.packed()
-    null = texts.size == NULL
-    valid = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
-    return pa.StringArray.from_buffers(texts.count, pa.py_buffer(offsets), pa.py_buffer(data), valid)
 
 
 def _decisions(table: LakeTable, decisions: Sequence[Decision]) -> pa.Table:
@@ -252,19 +247,15 @@ def _typed(values: NDArray[np.float64], valid: NDArray[np.uint64], type_: Type) 
     return pa.Array.from_buffers(pa.float64(), count, [bitmap, pa.py_buffer(values)], nulls)
 
 
-def _named(numbers: NDArray[np.int64], names: pa.Array) -> pa.Array:
-    """Names by number; NULL for a negative one."""
-    return names.take(pa.array(numbers, pa.int64(), mask=numbers < 0))
-
-
 def _body(table: LakeTable) -> pa.Schema:
     return table.schema.remove(table.schema.get_field_index(schemas.DAY))
 
 
 def _arrow(table: LakeTable, columns: dict[str, Any], rows: int) -> pa.Table:
-    """A table with these columns; others are NULL."""
+    """A table with these columns; others are NULL. Texts may be views or dictionaries."""
     body = _body(table)
-    return pa.Table.from_arrays([_column(columns.get(field.name), field.type, rows) for field in body], schema=body)
+    arrays = [_column(columns.get(field.name), field.type, rows) for field in body]
+    return pa.Table.from_arrays(arrays, names=body.names)
 
 
 def _column(values: Any, type_: pa.DataType, rows: int) -> pa.Array:

@@ -20,6 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from models.catalogue import Catalogue
 from models.outputs import BatchOutput
+from sinks.arrays import kept
 from sinks.day_files import PARQUET, SNAPSHOTS, remove, write_days
 from sinks.rows import POSITIONS, RowMaker, position_of
 from sinks.schemas import DAY, FEATURES, LakeTable, tables
@@ -46,7 +47,7 @@ class Part(NamedTuple):
         if first is None or first * POSITIONS - self.finishing > position:
             return self.rows
         positions = pc.subtract(pc.multiply(self.rows["offset"], POSITIONS), self.finishing)
-        return self.rows.filter(pc.greater(positions, position))
+        return kept(self.rows, pc.greater(positions, position))
 
 
 class Lake:

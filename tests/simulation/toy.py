@@ -211,6 +211,7 @@ class ToyKit:
             mock.patch.object(writer, "tables", tables),
             mock.patch.object(writer, "pa", arrow),
             mock.patch.object(writer, "pc", compute),
+            mock.patch.object(writer, "kept", lambda rows, where: rows.filter(where)),
         ]
 
     def log(self, random: Random) -> list[tuple[int, int, bytes, bytes]]:
