@@ -38,10 +38,12 @@ class Outcome:
     seed: int
     events: int
     faults: int
+    fault: str  # what they were, in the plural
     seconds: float
-    stall_s: float
+    recovery_s: float  # the longest time without progress, but for times at which the broker or the disk was away
     comparison: Comparison
     notes: list[str] = field(default_factory=list)
+    troubled: list[Path] = field(default_factory=list)  # logs of workers that ended otherwise than wanted
 
     @property
     def wrong(self) -> list[str]:
@@ -93,6 +95,7 @@ class Arena:
         self.records = self._log(change)
         self.rate = max(200, int(self.records_count / seconds))
         self.notes: list[str] = []
+        self.recoveries: list[float] = []
 
     def _log(self, change: Callable[[Path, Path, Random], None] | None) -> Path:
         plain, path = self.folder / "bank.parquet", self.folder / "log.parquet"
@@ -112,7 +115,7 @@ class Arena:
         self.started = time.monotonic()
         with ExitStack() as stack:
             self.watch = stack.enter_context(Watch(self.settings))
-            self.fleet = stack.enter_context(Fleet(self.settings, self.folder / "workers.log", self.count))
+            self.fleet = stack.enter_context(Fleet(self.settings, self.folder / "workers", self.count))
             self.feeder = stack.enter_context(workers.ended(self._feed()))
             self.until(lambda: self.watch.done > 0, "the first checkpoint", 90)
             self.watch.forgive()
@@ -137,6 +140,14 @@ class Arena:
         """Wait for a random time."""
         time.sleep(self.random.uniform(low_s, high_s))
 
+    def until_work(self, after: str, timeout_s: float) -> None:
+        """Wait for a checkpoint with more done, now that a fault is gone; the standstill before it is forgiven."""
+        before = self.watch.done
+        took_s = self.until(lambda: self.watch.done > before or self.is_over, f"work again {after}", timeout_s)
+        self.watch.forgive()
+        self.recoveries.append(took_s)
+        self.say(f"work again {took_s:.1f} s {after}")
+
     @property
     def is_fed(self) -> bool:
         return self.feeder.poll() is not None
@@ -150,7 +161,7 @@ class Arena:
         lag = f"{self.watch.done:,} of {self.records_count:,} events, lag {self.watch.lag:,}"
         self.ground.say(f"{self.name}: {text} ({lag}, longest stall {self.watch.longest_stall_s:.1f} s)")
 
-    def finish(self, faults: int) -> Outcome:
+    def finish(self, faults: int, fault: str) -> Outcome:
         """To the end of the log as fast as it goes, a stop in order, and the comparison."""
         (self.folder / HURRY).touch()
         self.until(lambda: self.is_fed, "the log is sent", DRAIN_S)
@@ -177,10 +188,12 @@ class Arena:
             seed=self.ground.seed,
             events=self.records_count,
             faults=faults,
+            fault=fault,
             seconds=seconds,
-            stall_s=self.watch.longest_stall_s,
+            recovery_s=max([self.watch.longest_stall_s, *self.recoveries]),
             comparison=comparison,
             notes=self.notes,
+            troubled=self.fleet.troubled,
         )
 
     def _last_worker(self) -> None:

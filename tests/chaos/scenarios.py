@@ -44,7 +44,7 @@ class Sizes:
 
     workers: int = 4
     kills: int = 200
-    kill_every_s: float = 4.0
+    kill_every_s: float = 6.0
     storm_events: int = 2_000_000
     events: int = 300_000  # of the other scenarios
     crashes: int = 20  # at each step
@@ -75,7 +75,7 @@ def kill_storm(ground: Ground, sizes: Sizes) -> Outcome:
                 arena.fleet.kill(arena.random.choice(running))
                 if arena.fleet.kills % 10 == 0 or arena.fleet.kills == sizes.kills:
                     arena.say(f"{arena.fleet.kills} of {sizes.kills} kills")
-        return arena.finish(arena.fleet.kills)
+        return arena.finish(arena.fleet.kills, "kills")
 
 
 def crash_points(ground: Ground, sizes: Sizes) -> Outcome:
@@ -102,7 +102,7 @@ def crash_points(ground: Ground, sizes: Sizes) -> Outcome:
                     f"the log was at its end before all crashes: give it more events\n{arena.fleet.tail()}"
                 )
             arena.say(f"{min(12 * (number + 1), len(steps))} of {len(steps)} crashes")
-        return arena.finish(len(steps))
+        return arena.finish(len(steps), "kills at steps")
 
 
 def rebalance_storm(ground: Ground, sizes: Sizes) -> Outcome:
@@ -113,9 +113,9 @@ def rebalance_storm(ground: Ground, sizes: Sizes) -> Outcome:
             _change(arena, sizes.workers)
             arena.say(f"{change + 1} of {sizes.changes} changes, {len(arena.fleet.wanted)} workers")
             arena.pause(0.5 * sizes.change_every_s, 1.5 * sizes.change_every_s)
-        outcome = arena.finish(sizes.changes)
-    if outcome.stall_s > sizes.idle_s:
-        outcome.wrong.append(f"a partition stood still for {outcome.stall_s:.1f} s, not at most {sizes.idle_s:g} s")
+        outcome = arena.finish(sizes.changes, "joins and leaves")
+    if outcome.recovery_s > sizes.idle_s:
+        outcome.wrong.append(f"a partition stood still for {outcome.recovery_s:.1f} s, not at most {sizes.idle_s:g} s")
     return outcome
 
 
@@ -142,7 +142,7 @@ def zombie(ground: Ground, sizes: Sizes) -> Outcome:
             arena.pause(2 * arena.settings.session_timeout_s, 3 * arena.settings.session_timeout_s)
             arena.fleet.resume(number)
             arena.say(f"worker {number} was a zombie")
-        return arena.finish(sizes.zombies)
+        return arena.finish(sizes.zombies, "zombies")
 
 
 def broker_restarts(ground: Ground, sizes: Sizes) -> Outcome:
@@ -154,7 +154,7 @@ def broker_restarts(ground: Ground, sizes: Sizes) -> Outcome:
                 arena.pause(2, 6)
                 away_s = sizes.outage_s if restart == sizes.restarts // 2 else arena.random.uniform(0, 2)
                 _restart(arena, kafka, away_s)
-            return arena.finish(sizes.restarts)
+            return arena.finish(sizes.restarts, "restarts")
 
 
 def _restart(arena: Arena, kafka: ApacheKafka, away_s: float) -> None:
@@ -162,10 +162,7 @@ def _restart(arena: Arena, kafka: ApacheKafka, away_s: float) -> None:
     arena.say(f"the broker is away for {away_s:.1f} s and its start")
     time.sleep(away_s)
     kafka.restart()
-    before = arena.watch.done
-    took_s = arena.until(lambda: arena.watch.done > before or arena.is_over, "work after the broker's restart", 120)
-    arena.watch.forgive()
-    arena.say(f"work again {took_s:.1f} s after the broker's start")
+    arena.until_work("after the broker's start", 120)
 
 
 def broker_leaders(ground: Ground, sizes: Sizes) -> Outcome:
@@ -182,7 +179,7 @@ def broker_leaders(ground: Ground, sizes: Sizes) -> Outcome:
                 arena.pause(3, 8)
                 node.restart()
                 arena.say(f"{kill + 1} of {sizes.leader_kills} leaders killed")
-            return arena.finish(sizes.leader_kills)
+            return arena.finish(sizes.leader_kills, "leaders killed")
 
 
 def _leader(arena: Arena) -> int:
@@ -207,11 +204,11 @@ def disk_full(ground: Ground, sizes: Sizes) -> Outcome:
                 arena.pause(2, 5)
                 _fill(arena, disk / "ballast")
                 arena.say(f"{fill + 1} of {sizes.fills} times full")
-            return arena.finish(sizes.fills)
+            return arena.finish(sizes.fills, "times full")
 
 
 def _fill(arena: Arena, ballast: Path) -> None:
-    said = (arena.folder / "workers.log").read_text(errors="replace").count(ALARM)
+    said = arena.fleet.count(ALARM)
     with ballast.open("wb") as file:
         try:
             while True:
@@ -219,15 +216,11 @@ def _fill(arena: Arena, ballast: Path) -> None:
                 file.flush()
         except OSError:
             pass
-    log = arena.folder / "workers.log"
-    took_s = arena.until(lambda: log.read_text(errors="replace").count(ALARM) > said, "an alarm", ALARM_S)
+    took_s = arena.until(lambda: arena.fleet.count(ALARM) > said, "an alarm", ALARM_S)
     arena.notes.append(f"alarm {took_s:.1f} s after the disk was full")
     arena.pause(3, 8)
     ballast.unlink()
-    arena.watch.forgive()
-    before = arena.watch.done
-    took_s = arena.until(lambda: arena.watch.done > before or arena.is_over, "work with room on the disk", 60)
-    arena.notes.append(f"work again {took_s:.1f} s after there was room")
+    arena.until_work("after there was room", 60)
 
 
 @contextmanager
@@ -253,7 +246,7 @@ def clocks(ground: Ground, sizes: Sizes) -> Outcome:
             arena.pause(2, 6)
             if running := arena.fleet.running():
                 arena.fleet.kill(arena.random.choice(running))
-        return arena.finish(arena.fleet.kills)
+        return arena.finish(arena.fleet.kills, "kills")
 
 
 def disorder(plain: Path, path: Path, random: Random) -> None:
@@ -295,7 +288,7 @@ def upgrade(ground: Ground, sizes: Sizes) -> Outcome:
             arena.fleet.join(number)
             arena.say(f"worker {number} starts with the newer catalogue")
             arena.pause(3, 6)
-        return arena.finish(len(arena.fleet.wanted))
+        return arena.finish(len(arena.fleet.wanted), "workers restarted")
 
 
 SCENARIOS: dict[str, Callable[[Ground, Sizes], Outcome]] = {
