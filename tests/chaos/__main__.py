@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ OWN_BROKER = ("broker", "leaders")
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it started is ended, too
     given = _options()
     seed = given.seed if given.seed is not None else int(os.environ.get("SEED") or random.randrange(1 << 30))
     names = given.scenario or list(SCENARIOS)
