@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -12,11 +11,11 @@ from pathlib import Path
 
 from streams.settings import Settings
 from tests import workers
+from tests.forked import Forked
 from tests.workers import STOP_S, options, tail
 
 LOOK_S = 0.1
 STOPPED = (0, -signal.SIGTERM)  # the latter before it had begun
-ZHICE = Path(sys.executable).parent / "zhice"
 
 
 class Fleet:
@@ -29,11 +28,12 @@ class Fleet:
         self.settings, self.logs = settings, logs
         logs.mkdir()
         self.wanted = set(range(count))
-        self.kills = self.starts = 0
+        self.kills = self.starts = self.crashes = 0
         self.ended: Counter[int] = Counter()  # exit codes of those that nobody killed
-        self.die_at: dict[int, list[str]] = {}  # steps at which the next starts of a worker die, see tests/kill_at.py
+        self.die_at: list[str] = []  # steps at which the next starts die, see tests/forked.py
         self.troubled: list[Path] = []
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._running: dict[int, Forked] = {}
+        self._step: dict[int, str] = {}  # at which it dies
         self._log: dict[int, Path] = {}  # of a worker's last process
         self._lock = threading.RLock()
         self._over = threading.Event()
@@ -59,18 +59,22 @@ class Fleet:
         process = self._running.get(number)
         if process is not None and process.poll() is None:
             return
-        steps = self.die_at.get(number)
-        if process is not None:
-            self._note_end(number, process.returncode, wanted=0 if steps is not None else None)
-        program = ["-m", "tests.kill_at", steps.pop(0)] if steps else [str(ZHICE)]
+        if process is not None and (code := process.returncode) is not None:
+            self._note_end(number, code)
         self._log[number] = self.logs / f"{self.starts:04d}-worker-{number}.log"
-        self._running[number] = workers.start([*program, "worker", *options(self.settings)], self._log[number])
+        self._step[number] = self.die_at.pop(0) if self.die_at else ""
+        words = ["worker", *options(self.settings)]
+        self._running[number] = Forked(words, self._log[number], self._step[number])
         self.starts += 1
 
-    def _note_end(self, number: int, code: int, wanted: int | None) -> None:
+    def _note_end(self, number: int, code: int) -> None:
+        if self._step[number] and code == -signal.SIGKILL:
+            self.crashes += 1
+            return
         self.ended[code] += 1
-        if code != wanted:
-            self.troubled.append(self._log[number])
+        self.troubled.append(self._log[number])
+        if self._step[number]:
+            self.die_at.insert(0, self._step[number])
 
     def running(self) -> list[int]:
         """Numbers of those that run."""
@@ -136,9 +140,9 @@ class Fleet:
         return sorted(self.logs.iterdir())
 
 
-def _code(process: subprocess.Popen[bytes], deadline: float) -> int:
+def _code(process: Forked, deadline: float) -> int:
     try:
         return process.wait(max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         workers.kill(process)
-        return process.returncode
+        return process.wait()

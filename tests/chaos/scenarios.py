@@ -88,20 +88,15 @@ def crash_points(ground: Ground, sizes: Sizes) -> Outcome:
         ground, "crash_points", events=int(sizes.crash_rate * seconds), seconds=seconds, count=1, instance_id="one"
     ).begin()
     with begun as arena:
-        parts = [",".join(steps[first : first + 12]) for first in range(0, len(steps), 12)]
-        arena.fleet.die_at = {0: [f"{part}," if "," not in part else part for part in parts]}
+        arena.fleet.die_at = list(steps)
         arena.fleet.kill(0)  # the one that began
-        for number in range(len(parts)):
-            arena.until(
-                lambda number=number: arena.fleet.ended[0] > number or arena.is_over,  # type: ignore[misc]
-                "twelve crashes at steps",
-                12 * 2 * CRASH_S,
-            )
-            if arena.fleet.ended[0] <= number:
-                raise ChaosError(
-                    f"the log was at its end before all crashes: give it more events\n{arena.fleet.tail()}"
-                )
-            arena.say(f"{min(12 * (number + 1), len(steps))} of {len(steps)} crashes")
+        while arena.fleet.crashes < len(steps):
+            before = arena.fleet.crashes
+            arena.until(lambda: arena.fleet.crashes > before or arena.is_over, "a crash at a step", 5 * CRASH_S)  # noqa: B023
+            if arena.fleet.crashes == before:
+                raise ChaosError("the log was at its end before all crashes: give it more events")
+            if arena.fleet.crashes % len(Step) == 0:
+                arena.say(f"{arena.fleet.crashes} of {len(steps)} crashes")
         return arena.finish(len(steps), "kills at steps")
 
 
