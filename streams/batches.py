@@ -72,8 +72,14 @@ class BatchConsumer(KafkaConsumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def release(self, tp: TP, offset: int) -> None:
-        """Fetch from a partition, from this offset on. It must be assigned."""
-        await self.seek(tp, offset)
+        """Fetch from a partition, from this offset on; nothing, if it has been taken away or is about to be.
+
+        Then an assignment follows, which prepares it anew.
+        """
+        held = self._held
+        if not await self._thread.seek_assigned(tp, offset, lambda: self._held is held):
+            return
+        self._read_offset[tp] = offset or None  # Faust drops what is before
         self._next[tp] = offset
         self._held.discard(tp)
         super().resume_partitions({tp})

@@ -88,7 +88,7 @@ class Arena:
             "broker": ground.broker.address, "prefix": f"chaos-{name}-{ground.folder.name}",
             "app": f"chaos-{name}-{ground.folder.name}", "lake": str(self.folder / "lake"), "tick_ms": 0,
             "checkpoint_s": 1.0, "checkpoint_max_s": 5.0, "fetch_records": 5000, "session_timeout_s": 4.0,
-            "rebalance_timeout_s": 6.0,
+            "rebalance_timeout_s": 20.0,
         }  # fmt: skip
         self.settings = Settings(**(given | settings))
         self.catalogue = self.settings.catalogue  # the oracle's, also when workers get a newer one
