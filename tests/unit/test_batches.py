@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from streams.batches import BatchConsumer
+from models.records import Record, Records
+from streams.batches import BatchConsumer, BatchScheduler
 from streams.fetching import RecordsThread
 
-EVENTS = TP("zhice.events", 1)
+EVENTS, OTHER = TP("zhice.events", 1), TP("zhice.events", 2)
 
 
 class Client:
@@ -52,10 +53,23 @@ class Thread(RecordsThread):
 class Consumer(BatchConsumer):
     """Without an app, which would open an event loop."""
 
+    should_stop = False
+    scheduler = BatchScheduler()
+
     def __init__(self, client: Client, before: Callable[[Consumer], None]) -> None:
         self._held, self._next, self._read_offset = {EVENTS}, {}, {}
-        self._active_partitions, self._paused_partitions = {TP("other", 0)}, {EVENTS}
+        self._active_partitions, self._paused_partitions = {OTHER}, {EVENTS}
         self._thread = Thread(client, lambda: before(self))
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        """Two batches of each of two partitions; Faust has paused both meanwhile."""
+        log = [Record(offset, 0, b"key", b"value") for offset in range(7, 11)]
+        parts = [Records.of(log[:2]), Records.of(log[2:])]
+        self.pause_partitions({EVENTS, OTHER})
+        return {EVENTS: parts, OTHER: parts}, {EVENTS}
+
+    def _to_message(self, tp: TP, record: Any) -> Any:
+        return record.offset
 
 
 def released(client: Client, before: Callable[[Consumer], None] = lambda consumer: None) -> Consumer:
@@ -73,7 +87,7 @@ def test_a_release_seeks_in_the_thread_that_fetches() -> None:
     assert EVENTS in consumer._get_active_partitions()
 
 
-@pytest.mark.parametrize("assigned", [(), (TP("zhice.events", 2),)])
+@pytest.mark.parametrize("assigned", [(), (OTHER,)])
 def test_what_is_not_assigned_any_more_stays_held(assigned: tuple[TP, ...]) -> None:
     client = Client(*assigned)
     consumer = released(client)
@@ -89,3 +103,30 @@ def test_a_release_of_an_earlier_assignment_does_nothing() -> None:
     client = Client(EVENTS)
     consumer = released(client, assign_anew)
     assert not client.seeks and consumer._held == {EVENTS} and not consumer._next
+
+
+def fetched(consumer: Consumer, after: Callable[[], None] = lambda: None) -> list[tuple[TP, int]]:
+    """Partitions and last offsets of what a fetch gave; `after` comes behind the first."""
+
+    async def fetch() -> list[tuple[TP, int]]:
+        found = []
+        async for one in consumer.getmany(1.0):
+            found.append(one)
+            after()
+        return found
+
+    return asyncio.run(fetch())
+
+
+def test_what_was_fetched_from_a_released_partition_is_given_though_faust_has_paused_it() -> None:
+    consumer = released(Client(EVENTS))
+    assert fetched(consumer) == [(EVENTS, 8), (EVENTS, 10)]
+
+
+def test_what_is_left_of_a_fetch_when_another_assignment_begins_is_dropped() -> None:
+    consumer = released(Client(EVENTS))
+
+    def assign_anew() -> None:
+        consumer._held = {EVENTS}
+
+    assert fetched(consumer, assign_anew) == [(EVENTS, 8)]
