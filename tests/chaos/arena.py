@@ -20,10 +20,18 @@ from tests import workers
 from tests.chaos.compare import Comparison, compare
 from tests.chaos.fleet import Fleet
 from tests.chaos.watch import Watch
+from tests.workers import ROOT
 
 DRAIN_S = 600  # for the end of the log after the last fault
 EVENTS_CUSTOMER = 25
 HURRY = "hurry"  # a file: the rest of the log is wanted at once
+
+
+def commit() -> str:
+    """The one that is checked out."""
+    words = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "unknown"
 
 
 class ChaosError(AssertionError):
@@ -36,6 +44,7 @@ class Outcome:
 
     scenario: str
     seed: int
+    commit: str  # of the code, when it began
     events: int
     faults: int
     fault: str  # what they were, in the plural
@@ -79,7 +88,7 @@ class Arena:
 
         `changed` are the features that only a newer catalogue has, which workers take up in the middle.
         """
-        self.changed = changed
+        self.changed, self.commit = changed, commit()
         self.ground, self.name, self.events, self.count = ground, name, events, count
         self.random = Random(f"{name} {ground.seed}")
         self.folder = ground.folder / name
@@ -186,6 +195,7 @@ class Arena:
         return Outcome(
             scenario=self.name,
             seed=self.ground.seed,
+            commit=self.commit,
             events=self.records_count,
             faults=faults,
             fault=fault,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.chaos.arena import Outcome
-from tests.workers import ROOT
 
 HEAD = """# Chaos
 
@@ -68,14 +66,7 @@ def _row(outcome: Outcome) -> str:
     counts = [outcome.events, found.triggers, found.customers, found.rows, found.lost, found.doubled]
     cells = [outcome.scenario, f"{outcome.faults:,} {outcome.fault}", *(f"{count:,}" for count in counts)]
     cells += [f"{found.wire_duplicates:,}", f"{outcome.recovery_s:.1f}", f"{outcome.seconds:.0f}", str(outcome.seed)]
-    return f"| {' | '.join([*cells, f'{datetime.now(UTC):%Y-%m-%d}', _commit()])} |"
-
-
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=10"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return said.stdout.strip() or "unknown"
+    return f"| {' | '.join([*cells, f'{datetime.now(UTC):%Y-%m-%d}', outcome.commit])} |"
 
 
 def _machine() -> str:
