@@ -172,6 +172,8 @@ class Arena:
 
     def finish(self, faults: int, fault: str) -> Outcome:
         """To the end of the log as fast as it goes, a stop in order, and the comparison."""
+        if self.is_over:
+            self.notes.append("the log was at its end before the last fault")
         (self.folder / HURRY).touch()
         self.until(lambda: self.is_fed, "the log is sent", DRAIN_S)
         if self.feeder.returncode:

@@ -144,7 +144,8 @@ def broker_restarts(ground: Ground, sizes: Sizes) -> Outcome:
     """kill -9 of the only broker, again and again, and one long outage."""
     with ApacheKafka() as kafka:
         own = Ground(kafka, ground.folder, ground.seed, ground.say)
-        with Arena(own, "broker", events=sizes.events, seconds=12 * sizes.restarts, count=2).begin() as arena:
+        seconds = 30 * sizes.restarts + sizes.outage_s
+        with Arena(own, "broker", events=sizes.events, seconds=seconds, count=2).begin() as arena:
             for restart in range(sizes.restarts):
                 arena.pause(2, 6)
                 away_s = sizes.outage_s if restart == sizes.restarts // 2 else arena.random.uniform(0, 2)
@@ -164,7 +165,7 @@ def broker_leaders(ground: Ground, sizes: Sizes) -> Outcome:
     """Three brokers, three replicas: the leader of a partition dies and comes back."""
     with KafkaCluster(3) as cluster:
         own = Ground(cluster, ground.folder, ground.seed, ground.say)
-        seconds = 25 * sizes.leader_kills
+        seconds = 40 * sizes.leader_kills
         begun = Arena(own, "leaders", events=sizes.events, seconds=seconds, count=2, replication=3).begin()
         with begun as arena:
             for kill in range(sizes.leader_kills):
