@@ -82,6 +82,21 @@ class RecordsThread(AIOKafkaConsumerThread):
         await super().on_start()
         deliver_batches(self._ensure_consumer())
 
+    async def seek_assigned(self, tp: TP, offset: int, is_wanted: Callable[[], bool]) -> bool:
+        """Go on at an offset; false if it is not wanted any more, or the partition is not assigned at present.
+
+        All of it in the consumer's thread. From another one, as Faust's seek, it would come in the middle of a fetch,
+        whose position then may win.
+        """
+
+        async def seek() -> bool:
+            consumer = self._ensure_consumer()
+            if is_assigned := is_wanted() and tp in consumer.assignment():
+                consumer.seek(tp, offset)
+            return is_assigned
+
+        return bool(await self.call_thread(seek))
+
     async def _fetch_records(
         self,
         consumer: AIOKafkaConsumer,

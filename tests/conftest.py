@@ -1,9 +1,97 @@
-"""What all tests share: how hypothesis runs."""
+"""What all tests share: how hypothesis runs, and brokers, at most one of each kind a process, started when needed."""
+
+from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
 
+import pytest
 from hypothesis import settings
+
+from streams.broker import EmbeddedBroker
+from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
+
+DOCKER_IMAGE = "confluentinc/cp-kafka:8.0.0"  # Apache Kafka 4.0, in the layout that testcontainers starts
 
 # In CI the examples are those of every run, so that a red build is about the change; at home they are new each time.
 settings.register_profile("zhice", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("zhice")
+
+
+class Broker(Protocol):
+    """What a test needs of a broker."""
+
+    @property
+    def address(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class ContainerBroker:
+    """A broker that Docker runs."""
+
+    address: str
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def apache_kafka() -> Iterator[Broker]:
+    """Apache Kafka 4.x: by Java where it is, else by Docker; without either skipped, in CI failed."""
+    with _apache_kafka() as broker:
+        yield broker
+
+
+@pytest.fixture(params=["embedded", "apache"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Each test that asks for it runs on both brokers."""
+    name = {"embedded": "embedded_broker", "apache": "apache_kafka"}[request.param]
+    found: Broker = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix of this test alone: tests of a session share brokers."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+def _apache_kafka() -> AbstractContextManager[Broker]:
+    missing = missing_for_apache_kafka()
+    if not missing:
+        return ApacheKafka()
+    if _docker_runs():
+        return _container()
+    reason = f"no Apache Kafka to test with: install {missing}, or start Docker"
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}. In CI these tests must run")
+    pytest.skip(reason)
+
+
+def _docker_runs() -> bool:
+    docker = shutil.which("docker")
+    return bool(docker) and subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0
+
+
+@contextmanager
+def _container() -> Iterator[Broker]:
+    from testcontainers.community.kafka import KafkaContainer
+
+    container = KafkaContainer(DOCKER_IMAGE).with_kraft()
+    for name, value in (
+        ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
+        ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
+        ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
+    ):
+        container.with_env(name, value)
+    with container.start(timeout=120):
+        yield ContainerBroker(container.get_bootstrap_server())

@@ -17,6 +17,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from sinks.lake import NoLakeError, connect
 from streams.settings import Settings
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[1]
 POLL_S = 0.2
@@ -57,7 +58,7 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
         kill(process)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen[bytes] | Forked) -> None:
     """kill -9, also of one that is stopped."""
     if process.poll() is None:
         process.kill()

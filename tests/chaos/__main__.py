@@ -10,6 +10,8 @@ import argparse
 import logging
 import os
 import random
+import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +27,7 @@ OWN_BROKER = ("broker", "leaders")
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it started is ended, too
     given = _options()
     seed = given.seed if given.seed is not None else int(os.environ.get("SEED") or random.randrange(1 << 30))
     names = given.scenario or list(SCENARIOS)
@@ -32,35 +35,57 @@ def main() -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers that are away are meant
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     print(f"SEED={seed} {' '.join(names)}: {sizes}", flush=True)
-    outcomes, failed = [], False
+    failed = False
     for name in names:
         try:
-            outcomes.append(run(name, seed, sizes))
+            outcome = run(name, seed, sizes)
         except ChaosError as error:
             print(f"{name}: {error}", flush=True)
             failed = True
             continue
-        print(line(outcomes[-1]), flush=True)
-        failed |= bool(outcomes[-1].wrong)
+        print(line(outcome), flush=True)
+        failed |= bool(outcome.wrong)
         if given.report:
-            write(given.report, outcomes, sizes)
+            write(given.report, outcome, list(SCENARIOS))
     if failed:
         print(f"failed; again with: SEED={seed} python -m tests.chaos --scenario {' '.join(names)}", flush=True)
     return int(failed)
 
 
 def run(name: str, seed: int, sizes: Sizes) -> Outcome:
-    """One scenario, in a folder that is gone afterwards, on a broker of its own. Raises ChaosError."""
+    """One scenario, in a folder of its own, which stays where something went wrong. Raises ChaosError."""
     started = time.monotonic()
 
     def say(text: str) -> None:
         print(f"{time.monotonic() - started:7.1f} s  {text}", flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="zhice-chaos-") as folder:
-        if name in OWN_BROKER:
-            return SCENARIOS[name](Ground(None, Path(folder), seed, say), sizes)
-        with ApacheKafka() as kafka:
-            return SCENARIOS[name](Ground(kafka, Path(folder), seed, say), sizes)
+    folder = Path(tempfile.mkdtemp(prefix=f"zhice-chaos-{name}-"))
+    outcome = None
+    try:
+        outcome = _run(name, Ground(None, folder, seed, say), sizes)
+        return outcome
+    finally:
+        say(_tidy(folder, outcome))
+
+
+def _run(name: str, ground: Ground, sizes: Sizes) -> Outcome:
+    if name in OWN_BROKER:
+        return SCENARIOS[name](ground, sizes)
+    with ApacheKafka() as kafka:
+        return SCENARIOS[name](replace(ground, broker=kafka), sizes)
+
+
+def _tidy(folder: Path, outcome: Outcome | None) -> str:
+    """All of it stays after a failure, the logs if a worker ended otherwise than wanted, else nothing."""
+    if outcome is None or outcome.wrong:
+        return f"all that the scenario wrote is in {folder}"
+    if not outcome.troubled:
+        shutil.rmtree(folder)
+        return "done"
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file() and path.suffix != ".log":
+            path.unlink()
+    return "logs of workers that ended otherwise than wanted: " + " ".join(map(str, outcome.troubled))
 
 
 def _options() -> argparse.Namespace:

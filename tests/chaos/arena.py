@@ -20,10 +20,18 @@ from tests import workers
 from tests.chaos.compare import Comparison, compare
 from tests.chaos.fleet import Fleet
 from tests.chaos.watch import Watch
+from tests.workers import ROOT
 
 DRAIN_S = 600  # for the end of the log after the last fault
 EVENTS_CUSTOMER = 25
 HURRY = "hurry"  # a file: the rest of the log is wanted at once
+
+
+def commit() -> str:
+    """The one that is checked out."""
+    words = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "unknown"
 
 
 class ChaosError(AssertionError):
@@ -36,12 +44,15 @@ class Outcome:
 
     scenario: str
     seed: int
+    commit: str  # of the code, when it began
     events: int
     faults: int
+    fault: str  # what they were, in the plural
     seconds: float
-    stall_s: float
+    recovery_s: float  # the longest time without progress, but for times at which the broker or the disk was away
     comparison: Comparison
     notes: list[str] = field(default_factory=list)
+    troubled: list[Path] = field(default_factory=list)  # logs of workers that ended otherwise than wanted
 
     @property
     def wrong(self) -> list[str]:
@@ -77,7 +88,7 @@ class Arena:
 
         `changed` are the features that only a newer catalogue has, which workers take up in the middle.
         """
-        self.changed = changed
+        self.changed, self.commit = changed, commit()
         self.ground, self.name, self.events, self.count = ground, name, events, count
         self.random = Random(f"{name} {ground.seed}")
         self.folder = ground.folder / name
@@ -86,13 +97,14 @@ class Arena:
             "broker": ground.broker.address, "prefix": f"chaos-{name}-{ground.folder.name}",
             "app": f"chaos-{name}-{ground.folder.name}", "lake": str(self.folder / "lake"), "tick_ms": 0,
             "checkpoint_s": 1.0, "checkpoint_max_s": 5.0, "fetch_records": 5000, "session_timeout_s": 4.0,
-            "rebalance_timeout_s": 6.0,
+            "rebalance_timeout_s": 20.0,
         }  # fmt: skip
         self.settings = Settings(**(given | settings))
         self.catalogue = self.settings.catalogue  # the oracle's, also when workers get a newer one
         self.records = self._log(change)
         self.rate = max(200, int(self.records_count / seconds))
         self.notes: list[str] = []
+        self.recoveries: list[float] = []
 
     def _log(self, change: Callable[[Path, Path, Random], None] | None) -> Path:
         plain, path = self.folder / "bank.parquet", self.folder / "log.parquet"
@@ -112,7 +124,7 @@ class Arena:
         self.started = time.monotonic()
         with ExitStack() as stack:
             self.watch = stack.enter_context(Watch(self.settings))
-            self.fleet = stack.enter_context(Fleet(self.settings, self.folder / "workers.log", self.count))
+            self.fleet = stack.enter_context(Fleet(self.settings, self.folder / "workers", self.count))
             self.feeder = stack.enter_context(workers.ended(self._feed()))
             self.until(lambda: self.watch.done > 0, "the first checkpoint", 90)
             self.watch.forgive()
@@ -137,6 +149,14 @@ class Arena:
         """Wait for a random time."""
         time.sleep(self.random.uniform(low_s, high_s))
 
+    def until_work(self, after: str, timeout_s: float) -> None:
+        """Wait for a checkpoint with more done, now that a fault is gone; the standstill before it is forgiven."""
+        before = self.watch.done
+        took_s = self.until(lambda: self.watch.done > before or self.is_over, f"work again {after}", timeout_s)
+        self.watch.forgive()
+        self.recoveries.append(took_s)
+        self.say(f"work again {took_s:.1f} s {after}")
+
     @property
     def is_fed(self) -> bool:
         return self.feeder.poll() is not None
@@ -150,8 +170,10 @@ class Arena:
         lag = f"{self.watch.done:,} of {self.records_count:,} events, lag {self.watch.lag:,}"
         self.ground.say(f"{self.name}: {text} ({lag}, longest stall {self.watch.longest_stall_s:.1f} s)")
 
-    def finish(self, faults: int) -> Outcome:
+    def finish(self, faults: int, fault: str) -> Outcome:
         """To the end of the log as fast as it goes, a stop in order, and the comparison."""
+        if self.is_over:
+            self.notes.append("the log was at its end before the last fault")
         (self.folder / HURRY).touch()
         self.until(lambda: self.is_fed, "the log is sent", DRAIN_S)
         if self.feeder.returncode:
@@ -175,12 +197,15 @@ class Arena:
         return Outcome(
             scenario=self.name,
             seed=self.ground.seed,
+            commit=self.commit,
             events=self.records_count,
             faults=faults,
+            fault=fault,
             seconds=seconds,
-            stall_s=self.watch.longest_stall_s,
+            recovery_s=max([self.watch.longest_stall_s, *self.recoveries]),
             comparison=comparison,
             notes=self.notes,
+            troubled=self.fleet.troubled,
         )
 
     def _last_worker(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -12,22 +11,30 @@ from pathlib import Path
 
 from streams.settings import Settings
 from tests import workers
+from tests.forked import Forked
 from tests.workers import STOP_S, options, tail
 
 LOOK_S = 0.1
-ZHICE = Path(sys.executable).parent / "zhice"
+STOPPED = (0, -signal.SIGTERM)  # the latter before it had begun
 
 
 class Fleet:
-    """Worker number n runs while n is `wanted`. A context manager: at its end all are killed."""
+    """Worker number n runs while n is `wanted`. A context manager: at its end all are killed.
 
-    def __init__(self, settings: Settings, log: Path, count: int) -> None:
-        self.settings, self.log = settings, log
+    Each process has a log of its own in `logs`; `troubled` are those of workers that ended otherwise than wanted.
+    """
+
+    def __init__(self, settings: Settings, logs: Path, count: int) -> None:
+        self.settings, self.logs = settings, logs
+        logs.mkdir()
         self.wanted = set(range(count))
-        self.kills = self.starts = 0
+        self.kills = self.starts = self.crashes = 0
         self.ended: Counter[int] = Counter()  # exit codes of those that nobody killed
-        self.die_at: dict[int, list[str]] = {}  # steps at which the next starts of a worker die, see tests/kill_at.py
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self.die_at: list[str] = []  # steps at which the next starts die, see tests/forked.py
+        self.troubled: list[Path] = []
+        self._running: dict[int, Forked] = {}
+        self._step: dict[int, str] = {}  # at which it dies
+        self._log: dict[int, Path] = {}  # of a worker's last process
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._supervise, daemon=True)
@@ -52,12 +59,22 @@ class Fleet:
         process = self._running.get(number)
         if process is not None and process.poll() is None:
             return
-        if process is not None:
-            self.ended[process.returncode] += 1
-        steps = self.die_at.get(number)
-        program = ["-m", "tests.kill_at", steps.pop(0)] if steps else [str(ZHICE)]
-        self._running[number] = workers.start([*program, "worker", *options(self.settings)], self.log)
+        if process is not None and (code := process.returncode) is not None:
+            self._note_end(number, code)
+        self._log[number] = self.logs / f"{self.starts:04d}-worker-{number}.log"
+        self._step[number] = self.die_at.pop(0) if self.die_at else ""
+        words = ["worker", *options(self.settings)]
+        self._running[number] = Forked(words, self._log[number], self._step[number])
         self.starts += 1
+
+    def _note_end(self, number: int, code: int) -> None:
+        if self._step[number] and code == -signal.SIGKILL:
+            self.crashes += 1
+            return
+        self.ended[code] += 1
+        self.troubled.append(self._log[number])
+        if self._step[number]:
+            self.die_at.insert(0, self._step[number])
 
     def running(self) -> list[int]:
         """Numbers of those that run."""
@@ -93,11 +110,14 @@ class Fleet:
         """SIGTERM to these; returns their exit codes, -9 for one that did not end in time."""
         with self._lock:
             self.wanted -= set(numbers)
-            leaving = [self._running.pop(number) for number in numbers if number in self._running]
+            numbers = tuple(number for number in numbers if number in self._running)
+            leaving = [self._running.pop(number) for number in numbers]
         for process in leaving:
             process.terminate()
         deadline = time.monotonic() + STOP_S
-        return [_code(process, deadline) for process in leaving]
+        codes = [_code(process, deadline) for process in leaving]
+        self.troubled += [self._log[number] for number, code in zip(numbers, codes, strict=True) if code not in STOPPED]
+        return codes
 
     def leave_all(self) -> list[int]:
         """SIGTERM to all at once."""
@@ -105,17 +125,24 @@ class Fleet:
 
     def last_words(self) -> list[str]:
         """What workers said when they ended by themselves."""
-        lines = self.log.read_text(errors="replace").splitlines()
+        lines = [line for log in self._logs() for line in log.read_text(errors="replace").splitlines()]
         return sorted({line[:300] for line in lines if line.startswith(("zhice: ", "Error: "))})
 
+    def count(self, text: str) -> int:
+        """How often workers said it."""
+        return sum(log.read_text(errors="replace").count(text) for log in self._logs())
+
     def tail(self) -> str:
-        """The end of the workers' log."""
-        return tail(self.log)
+        """The ends of the last logs."""
+        return "\n".join(f"{log}:\n{tail(log)}" for log in self._logs()[-4:])
+
+    def _logs(self) -> list[Path]:
+        return sorted(self.logs.iterdir())
 
 
-def _code(process: subprocess.Popen[bytes], deadline: float) -> int:
+def _code(process: Forked, deadline: float) -> int:
     try:
         return process.wait(max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         workers.kill(process)
-        return process.returncode
+        return process.wait()

@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
-from tests.chaos.arena import ChaosError, Ground
+from streams.kafka_broker import missing_for_apache_kafka
+from tests.chaos.__main__ import OWN_BROKER
+from tests.chaos.arena import ChaosError, Ground, Outcome
 from tests.chaos.report import line
 from tests.chaos.scenarios import NO_DISK, SCENARIOS, SHORT
+from tests.conftest import Broker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 SEED = int(os.environ.get("SEED") or 1)
-OWN_BROKER = ("broker",)
-TOO_LONG = ("leaders",)  # three brokers are for `make chaos`
 
 
-@pytest.fixture(scope="module")
-def kafka() -> Iterator[ApacheKafka]:
-    missing = missing_for_apache_kafka()
-    if missing:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Apache Kafka to test with: install {missing}")
-    with ApacheKafka() as broker:
-        yield broker
-
-
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in TOO_LONG])
-def test_nothing_is_lost_and_nothing_doubled(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    broker = None if name in OWN_BROKER else request.getfixturevalue("kafka")
+def outcome_of(name: str, broker: Broker | None, folder: Path) -> Outcome:
+    """Of a short run; skips what this machine cannot do."""
     try:
-        outcome = SCENARIOS[name](Ground(broker, tmp_path, SEED, print), SHORT)
+        outcome = SCENARIOS[name](Ground(broker, folder, SEED, print), SHORT)
     except ChaosError as error:
         if NO_DISK in str(error):
             pytest.skip(str(error))
         raise
     print(line(outcome))
+    return outcome
+
+
+def assert_right(outcome: Outcome) -> None:
     assert not outcome.wrong, f"SEED={SEED}: {line(outcome)}"
     assert outcome.comparison.triggers > 100 and outcome.faults > 0
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in OWN_BROKER])
+def test_nothing_is_lost_and_nothing_doubled(name: str, apache_kafka: Broker, tmp_path: Path) -> None:
+    outcome = outcome_of(name, apache_kafka, tmp_path)
+    assert_right(outcome)
+    if name == "crash_points":  # one worker after another: each knows all that was sent
+        assert outcome.comparison.wire_duplicates == 0
+
+
+@pytest.mark.skipif(bool(missing_for_apache_kafka()), reason="brokers that are killed are processes of this machine")
+@pytest.mark.parametrize("name", OWN_BROKER)
+def test_brokers_that_die(name: str, tmp_path: Path) -> None:
+    assert_right(outcome_of(name, None, tmp_path))

@@ -13,7 +13,7 @@ from sinks.lake import NoLakeError, connect
 from sinks.verify import verify
 from streams.settings import Settings
 from streams.topics import ensure_topics
-from tests.integration.conftest import Broker
+from tests.conftest import Broker
 from tests.integration.served import Worker, until
 from tests.small_logs import MINUTE, SMALL, START
 
