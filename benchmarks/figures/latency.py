@@ -1,0 +1,115 @@
+"""From the moment at which an event is to be sent to the moment at which a consumer has the trigger that it causes.
+
+One worker on Apache Kafka with the full catalogue; its customers are known before. The load comes from a process of its
+own, and this one reads the triggers as any consumer would: they are no transaction's, so they are there when Kafka has
+them. A rate is warmed up by the same load, whose triggers do not count.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from confluent_kafka import OFFSET_END, Consumer, Message, TopicPartition
+from numpy.typing import NDArray
+
+from benchmarks.figures.load import CALL_ID, Load, Sent, send
+from benchmarks.figures.report import Cell, table
+from benchmarks.recovery import PARTITIONS, fill, saved
+from benchmarks.workers import Worker, ended, wait
+from streams.kafka_broker import ApacheKafka
+from streams.settings import Settings
+from streams.topics import ensure_topics
+
+FILL_TIMEOUT_S = 900.0
+BEGIN_S = 3.0  # for the process of the load to start
+READ_S = 0.05  # at most, for a read that finds nothing
+MESSAGES = 1000
+QUIET_S = 30.0  # without a trigger after the load's end: the others are not coming
+PERCENTILES = (50.0, 99.0, 99.9, 100.0)
+HEAD = ("events/s", "reached", "triggers", "p50, ms", "p99, ms", "p99.9, ms", "most, ms", "sender late, ms", "missing")
+
+
+@dataclass(frozen=True)
+class Size:
+    """`seconds` of each rate after `warm_s`; `calls_every`: which event calls for a trigger."""
+
+    rates: tuple[int, ...] = (1_000, 10_000, 50_000)
+    seconds: int = 60
+    warm_s: int = 20
+    customers: int = 100_000
+    calls_every: int = 50
+
+
+SMALL = Size(rates=(200,), seconds=3, warm_s=1, customers=300, calls_every=10)
+
+
+def measure(size: Size, _: Path) -> Iterator[str]:
+    """The section's lines."""
+    yield f"{size.customers:,} customers, {PARTITIONS} partitions, one worker with its default settings; one event in"
+    yield f"{size.calls_every} calls for a trigger. {size.seconds} s of each rate, after {size.warm_s} s to warm up. The loop is"
+    yield "open: a latency counts from an event's moment on the schedule, so what a late sender costs is in it. Reached: all"
+    yield "events by the time until the last trigger."
+    yield ""
+    with ApacheKafka() as broker:
+        yield from table(HEAD, [_rate(broker, size, rate) for rate in size.rates])
+
+
+def _rate(broker: ApacheKafka, size: Size, rate: int) -> list[Cell]:
+    """A row of the table: one rate, on topics and a worker of its own."""
+    with tempfile.TemporaryDirectory(prefix="zhice-latency-") as name:
+        folder, app = Path(name), f"latency-{rate}"
+        settings = Settings(broker=broker.address, app=app, prefix=app, lake=str(folder / "lake"))
+        ensure_topics(settings)
+        with ended(Worker(settings, app, folder)) as worker:
+            ends = fill(settings, folder / "events.jsonl", size.customers, 1)
+            wait(lambda: saved(settings, ends), FILL_TIMEOUT_S, "no checkpoint of all customers")
+            load = Load(rate, size.warm_s + size.seconds, size.customers, size.calls_every, time.time() + BEGIN_S)
+            arrived, sent = answers(settings, load)
+            worker.stop()
+    latencies_ms = latencies(load, arrived, size.warm_s)
+    reached = load.events / (max(arrived.values()) - load.start)
+    percentiles = np.percentile(latencies_ms, PERCENTILES).tolist()
+    return [rate, reached, len(latencies_ms), *percentiles, sent.behind_s * 1000, load.calls - len(arrived)]
+
+
+def answers(settings: Settings, load: Load) -> tuple[dict[int, float], Sent]:
+    """When the trigger of each event that calls for one was there, s since the epoch, while a process sends the load."""
+    consumer = Consumer({"bootstrap.servers": settings.broker, "group.id": "figures", "enable.auto.commit": False})
+    topic, found = settings.topic("triggers"), {}
+    consumer.assign([TopicPartition(topic, number, OFFSET_END) for number in range(settings.partitions)])
+    consumer.consume(1, READ_S)  # where the ends are is known from here on
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        sending = pool.submit(send, settings, load)
+        until = math.inf
+        while len(found) < load.calls and time.time() < until:
+            messages, now = consumer.consume(MESSAGES, READ_S), time.time()
+            found |= {number: now for number in map(_called, messages) if number is not None and number not in found}
+            if messages or not sending.done():
+                until = time.time() + QUIET_S
+        consumer.close()
+        return found, sending.result()
+
+
+def _called(message: Message) -> int | None:
+    """The number of the event that a trigger answers; None for an error or another trigger."""
+    if message.error():
+        return None
+    event_id = json.loads(message.value())["evidence"]["event_id"] or ""
+    return int(event_id.removeprefix(CALL_ID)) if event_id.startswith(CALL_ID) else None
+
+
+def latencies(load: Load, arrived: Mapping[int, float], warm_s: float) -> NDArray[np.float64]:
+    """Latencies, ms, of what was to be sent after the warm-up."""
+    first = load.start + warm_s
+    return np.array([
+        (at - load.moment(number)) * 1000 for number, at in arrived.items() if load.moment(number) >= first
+    ])  # fmt: skip
