@@ -31,8 +31,7 @@ from streams.topics import ensure_topics
 
 FILL_TIMEOUT_S = 900.0
 BEGIN_S = 3.0  # for the process of the load to start
-READ_S = 0.05  # at most, for a read that finds nothing
-MESSAGES = 1000
+READ_S = 0.05  # that a read waits at most
 QUIET_S = 30.0  # without a trigger after the load's end: the others are not coming
 PERCENTILES = (50.0, 99.0, 99.9, 100.0)
 HEAD = ("events/s", "reached", "triggers", "p50, ms", "p99, ms", "p99.9, ms", "most, ms", "sender late, ms", "missing")
@@ -86,15 +85,16 @@ def answers(settings: Settings, load: Load) -> tuple[dict[int, float], Sent]:
     consumer = Consumer({"bootstrap.servers": settings.broker, "group.id": "figures", "enable.auto.commit": False})
     topic, found = settings.topic("triggers"), {}
     consumer.assign([TopicPartition(topic, number, OFFSET_END) for number in range(settings.partitions)])
-    consumer.consume(1, READ_S)  # where the ends are is known from here on
+    consumer.poll(BEGIN_S)  # from here on it knows where the ends are
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         sending = pool.submit(send, settings, load)
         until = math.inf
         while len(found) < load.calls and time.time() < until:
-            messages, now = consumer.consume(MESSAGES, READ_S), time.time()
-            found |= {number: now for number in map(_called, messages) if number is not None and number not in found}
-            if messages or not sending.done():
-                until = time.time() + QUIET_S
+            message, now = consumer.poll(READ_S), time.time()  # `consume` would wait for more than one
+            if message is not None and (number := _called(message)) is not None:
+                found.setdefault(number, now)
+            if message is not None or not sending.done():
+                until = now + QUIET_S
         consumer.close()
         return found, sending.result()
 
