@@ -13,7 +13,7 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -167,21 +167,25 @@ def sizes(worker: Worker) -> Iterator[Row]:
 
 
 def fill(settings: Settings, path: Path, customers: int, each: int) -> list[int]:
-    """Send events of so many customers, all received at one moment: no hour passes that would ask for snapshots.
+    """Send so many events of each customer; returns the end of each partition."""
+    write_events(path, ((turn, number) for turn in range(each) for number in range(customers)))
+    return produce(settings, str(path))
 
-    Returns the end of each partition.
+
+def write_events(path: Path, visits: Iterable[tuple[int, int]]) -> None:
+    """A file of an event each visit (turn, number of the customer), no two of them alike.
+
+    All are received at one moment: no hour passes that would ask for snapshots.
     """
     now, chance = time.time_ns() // 1_000_000 - 1000, random.Random(SEED)
     with path.open("w") as file:
-        for turn in range(each):
-            for number in range(customers):
-                event, properties = EVENTS[(number + turn) % len(EVENTS)]
-                file.write(
-                    f'{{"event_id":"{turn}-{number}","event":"{event}","customer_id":"{customer(number)}",'
-                    f'"event_time":{now - chance.randrange(PAST_MS)},"received_at":{now},'
-                    f'"properties":{properties.format(amount=chance.randrange(1, 1_000_000))}}}\n'
-                )
-    return produce(settings, str(path))
+        for turn, number in visits:
+            event, properties = EVENTS[(number + turn) % len(EVENTS)]
+            file.write(
+                f'{{"event_id":"{turn}-{number}","event":"{event}","customer_id":"{customer(number)}",'
+                f'"event_time":{now - chance.randrange(PAST_MS)},"received_at":{now},'
+                f'"properties":{properties.format(amount=chance.randrange(1, 1_000_000))}}}\n'
+            )
 
 
 def call_for_decisions(settings: Settings, customers: int) -> None:

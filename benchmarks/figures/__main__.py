@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import rich_click as click
 
-from benchmarks.figures import latency, views
+from benchmarks.figures import costs, lakes, latency, recoveries, views, workers
 from benchmarks.figures.report import measured, refresh
 
 REPORT = Path(__file__).parents[1] / "figures.md"
@@ -27,6 +27,11 @@ class Figure(NamedTuple):
 
 FIGURES = {
     "latency": Figure("Latency, event to trigger", latency.measure, latency.Size(), latency.SMALL),
+    "workers": Figure("Rate of workers", workers.measure, workers.Size(), workers.SMALL),
+    "backtest": Figure("Rate of a backtest", lakes.backtest, lakes.Size(), lakes.SMALL),
+    "costs": Figure("Cost of an event, memory a customer", costs.measure, costs.Size(), costs.SMALL),
+    "recovery": Figure("Start and recovery", recoveries.measure, recoveries.Size(), recoveries.SMALL),
+    "lake": Figure("The lake's writer", lakes.lake, lakes.Size(), lakes.SMALL),
     "views": Figure("Views over the lake", views.measure, views.Size(), views.SMALL),
 }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
@@ -14,11 +16,12 @@ from statistics import median
 from benchmarks.machine import commit, java, kafka, machine
 
 PACKAGES = ("numba", "pyarrow", "deltalake", "duckdb", "aiokafka")
+WIDTH = 120
 HEAD = """# The product's own figures
 
-Written by `python -m benchmarks.figures`; `--only NAME` measures one section anew and keeps the others. The catalogue is
-retail_bank, with checkpoints, outputs and the lake on, where a section says nothing else. Load: of the machine over the
-last minute, when a section began and when it ended. Where a value was measured more than once: median (least–most).
+Written by `python -m benchmarks.figures`; `--only NAME` measures one section anew and keeps the others. The catalogue
+is retail_bank, with checkpoints, outputs and the lake on, where a section says nothing else. Load: of the machine over
+the last minute, when a section began and when it ended. Where a value was measured more than once: median (least–most).
 """
 
 Cell = str | float
@@ -51,6 +54,11 @@ def measured(measure: Callable[[], Iterable[str]], command: str, note: str) -> l
     return [*lines, "", *about, *([note] if note else [])]
 
 
+def paragraph(text: str) -> list[str]:
+    """Lines of a text, and an empty one."""
+    return [*textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False), ""]
+
+
 def table(head: Sequence[str], rows: Rows) -> list[str]:
     """A table; numbers stand on the right.
 
@@ -71,6 +79,8 @@ def shown(value: Cell) -> str:
     """
     if isinstance(value, str):
         return value
+    if math.isinf(value):
+        return "∞"
     return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
 
 
