@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,8 +16,6 @@ from urllib.request import urlopen
 
 from streams.broker import free_port
 from streams.settings import ENV_PREFIX, Settings
-
-STOP_S = 30.0
 
 
 class Worker:
@@ -61,12 +58,6 @@ class Worker:
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
-
-    def stop(self) -> None:
-        """SIGTERM, and wait for its last checkpoint. Raises SystemExit where it does not end well."""
-        self.process.send_signal(signal.SIGTERM)
-        if self.process.wait(STOP_S):
-            raise SystemExit(f"the worker ended with {self.process.returncode}:\n{self.tail()}")
 
     def kill(self) -> None:
         if self.process.poll() is None:

@@ -67,11 +67,10 @@ def measure(size: Size, _: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="zhice-latency-") as name, ApacheKafka() as broker:
         settings = Settings(broker=broker.address, lake=str(Path(name) / "lake"), partitions=PARTITIONS)
         ensure_topics(settings)
-        with ended(Worker(settings, "latency", Path(name))) as worker:
+        with ended(Worker(settings, "latency", Path(name))):
             ends = fill(settings, Path(name) / "events.jsonl", size.customers, 1)
             wait(lambda: saved(settings, ends), FILL_TIMEOUT_S, "no checkpoint of all customers")
             yield from table(HEAD, list(_rates(settings, size)))
-            worker.stop()
 
 
 def _rates(settings: Settings, size: Size) -> Iterator[list[Cell]]:
