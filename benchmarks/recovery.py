@@ -10,23 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from msgspec.structs import replace
 
-from streams.broker import free_port
+from benchmarks.workers import Worker, ended, wait
 from streams.kafka_broker import ApacheKafka
 from streams.replay import produce
 from streams.routing import partition_of
@@ -49,47 +42,6 @@ EVENTS = (
 )
 
 
-class Worker:
-    """`zhice worker` as a process, and what it answers over HTTP."""
-
-    def __init__(self, settings: Settings, name: str, folder: Path, *options: str) -> None:
-        self.port, self.log = free_port(), folder / f"{name}.log"
-        self.started = time.monotonic()
-        self.process = subprocess.Popen(
-            [
-                *(str(Path(sys.executable).parent / "zhice"), "worker", "--broker", settings.broker),
-                *("--lake", settings.lake, "--instance-id", name, "--http", str(self.port), "--no-profiles"),
-                *("--session-timeout-s", f"{settings.session_timeout_s:g}", "--restore-timeout-s", "300", *options),
-            ],
-            stdout=self.log.open("wb"),
-            stderr=subprocess.STDOUT,
-        )
-
-    def health(self) -> dict[str, Any]:
-        """Empty while nobody listens."""
-        if self.process.poll() is not None:
-            raise SystemExit(f"the worker ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
-        try:
-            with urlopen(f"http://127.0.0.1:{self.port}/health", timeout=30) as answer:
-                return dict(json.load(answer))
-        except HTTPError as error:
-            with error:
-                return dict(json.load(error))
-        except (URLError, OSError):
-            return {}
-
-    def metric(self, name: str, otherwise: float = 0.0) -> float:
-        """The sum over its labels."""
-        with urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
-            lines = [line for line in answer.read().decode().splitlines() if line.startswith(name)]
-        return sum(float(line.rpartition(" ")[2]) for line in lines) if lines else otherwise
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
 class Decisions:
     """When each partition decided first."""
 
@@ -110,57 +62,60 @@ class Decisions:
         self._consumer.close()
 
 
+Row = tuple[str, float, str]  # what was measured, its value and unit
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=100_000)
     parser.add_argument("--events-per-customer", type=int, default=1)
     parser.add_argument("--standby", action="store_true")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="zhice-recovery-") as folder, ApacheKafka() as broker:
+    for what, value, unit in measure(asked.customers, asked.events_per_customer, standby=asked.standby):
+        print(f"{what:<60} {value:>14,.2f} {unit}", flush=True)
+
+
+def measure(customers: int, each: int = 1, *, standby: bool = False) -> Iterator[Row]:
+    """Fill a worker, kill it, and let it or its standby go on; what that took."""
+    with tempfile.TemporaryDirectory(prefix="zhice-recovery-") as name, ApacheKafka() as broker:
+        folder = Path(name)
         settings = Settings(
             broker=broker.address,
-            lake=str(Path(folder) / "lake"),
+            lake=str(folder / "lake"),
             partitions=PARTITIONS,
+            profiles=False,
             session_timeout_s=SESSION_TIMEOUT_S,
+            restore_timeout_s=RECOVERY_TIMEOUT_S,
         )
         ensure_topics(settings, keep_forever=True)
-        run(settings, broker, Path(folder), asked)
+        with ended(Worker(settings, "a", folder)) as first:
+            ends = fill(settings, folder / "events.jsonl", customers, each)
+            wait(lambda: saved(settings, ends), FILL_TIMEOUT_S, "no checkpoint of all events")
+            yield "filled and saved", time.monotonic() - first.started, "s"
+            yield "state topic", state_bytes(broker, settings) / 1e6, "MB"
+            yield from (take_over if standby else restart)(settings, folder, first, customers)
 
 
-def run(settings: Settings, broker: ApacheKafka, folder: Path, asked: argparse.Namespace) -> None:
-    with ended(Worker(settings, "a", folder)) as first:
-        ends = fill(settings, folder / "events.jsonl", asked.customers, asked.events_per_customer)
-        wait(lambda: saved(settings, ends), FILL_TIMEOUT_S, "no checkpoint of all events")
-        say("filled and saved", time.monotonic() - first.started, "s")
-        say("state topic", state_bytes(broker, settings) / 1e6, "MB")
-        if asked.standby:
-            take_over(settings, folder, first, asked.customers)
-        else:
-            restart(settings, folder, first, asked.customers)
-
-
-def restart(settings: Settings, folder: Path, first: Worker, customers: int) -> None:
+def restart(settings: Settings, folder: Path, first: Worker, customers: int) -> Iterator[Row]:
     """Kill the worker and start it again."""
     first.kill()
     call_for_decisions(settings, customers)
     decisions = Decisions(settings)
     with ended(Worker(settings, "a", folder)) as worker:
-        everything = set(range(PARTITIONS))
-        seen = watch(worker, decisions, everything)
-        say("start to HTTP", seen["answers"] - worker.started, "s")
-        say("start to assignment", seen["assigned"] - worker.started, "s")
-        say("start to ready", seen["ready"] - worker.started, "s")
-        say("start to first decision", min(decisions.first.values()) - worker.started, "s")
-        say("start to first decision of every partition", max(decisions.first.values()) - worker.started, "s")
-        report(worker)
+        seen = watch(worker, decisions, set(range(PARTITIONS)))
+        yield "start to HTTP", seen["answers"] - worker.started, "s"
+        yield "start to assignment", seen["assigned"] - worker.started, "s"
+        yield "start to ready", seen["ready"] - worker.started, "s"
+        yield "start to first decision", min(decisions.first.values()) - worker.started, "s"
+        yield "start to first decision of every partition", max(decisions.first.values()) - worker.started, "s"
+        yield from sizes(worker)
     decisions.close()
 
 
-def take_over(settings: Settings, folder: Path, first: Worker, customers: int) -> None:
+def take_over(settings: Settings, folder: Path, first: Worker, customers: int) -> Iterator[Row]:
     """Let a second worker follow, and kill the first one."""
-    with ended(Worker(settings, "b", folder, "--standbys", "1")) as second:
-        both = lambda: bool(first.health().get("ready") and second.health().get("ready"))  # noqa: E731
-        wait(lambda: both() and len(second.health()["partitions"]) == PARTITIONS // 2, RECOVERY_TIMEOUT_S, "no share")
+    with ended(Worker(replace(settings, standbys=1), "b", folder)) as second:
+        wait(lambda: shared(first, second), RECOVERY_TIMEOUT_S, "no share")
         wait(lambda: follows(second), RECOVERY_TIMEOUT_S, "the standby does not follow")
         lost = set(range(PARTITIONS)) - set(second.health()["partitions"])
         killed = time.monotonic()
@@ -168,13 +123,18 @@ def take_over(settings: Settings, folder: Path, first: Worker, customers: int) -
         call_for_decisions(settings, customers)
         decisions = Decisions(settings)
         seen = watch(second, decisions, lost)
-        say("kill to assignment (session timeout among it)", seen["assigned"] - killed, "s")
-        say("assignment to ready", seen["ready"] - seen["assigned"], "s")
+        yield "kill to assignment (session timeout among it)", seen["assigned"] - killed, "s"
+        yield "assignment to ready", seen["ready"] - seen["assigned"], "s"
         firsts = [decisions.first[number] for number in lost]
-        say("assignment to first decision of what was taken over", min(firsts) - seen["assigned"], "s")
-        say("assignment to first decision of every partition", max(firsts) - seen["assigned"], "s")
-        report(second)
+        yield "assignment to first decision of what was taken over", min(firsts) - seen["assigned"], "s"
+        yield "assignment to first decision of every partition", max(firsts) - seen["assigned"], "s"
+        yield from sizes(second)
         decisions.close()
+
+
+def shared(first: Worker, second: Worker) -> bool:
+    """Whether both are ready, with half of the partitions each."""
+    return first.is_ready() and second.is_ready() and len(second.health()["partitions"]) == PARTITIONS // 2
 
 
 def follows(worker: Worker) -> bool:
@@ -188,7 +148,7 @@ def watch(worker: Worker, decisions: Decisions, wanted: set[int]) -> dict[str, f
     deadline = time.monotonic() + RECOVERY_TIMEOUT_S
     while not (wanted <= set(decisions.first) and "ready" in seen):
         if time.monotonic() > deadline:
-            raise SystemExit(f"no decision within {RECOVERY_TIMEOUT_S:g} s:\n{worker.log.read_text()[-3000:]}")
+            raise SystemExit(f"no decision within {RECOVERY_TIMEOUT_S:g} s:\n{worker.tail()}")
         decisions.look()
         health, now = worker.health(), time.monotonic()
         assigned = wanted <= set(health.get("partitions", ()))
@@ -198,29 +158,34 @@ def watch(worker: Worker, decisions: Decisions, wanted: set[int]) -> dict[str, f
     return seen
 
 
-def report(worker: Worker) -> None:
-    say("customers restored", worker.metric('zhice_state_rows{kind="customers"'), "")
-    say("memory", worker.metric("process_resident_memory_bytes") / 1e9, "GB")
-    say("memory of the state", worker.metric("zhice_state_bytes") / 1e9, "GB")
-    say("restores, summed up", worker.metric("zhice_restore_seconds_sum"), "s")
+def sizes(worker: Worker) -> Iterator[Row]:
+    """What a worker has restored, and what that takes."""
+    yield "customers restored", worker.metric('zhice_state_rows{kind="customers"'), ""
+    yield "memory", worker.metric("process_resident_memory_bytes") / 1e9, "GB"
+    yield "memory of the state", worker.metric("zhice_state_bytes") / 1e9, "GB"
+    yield "restores, summed up", worker.metric("zhice_restore_seconds_sum"), "s"
 
 
 def fill(settings: Settings, path: Path, customers: int, each: int) -> list[int]:
-    """Send events of so many customers, all received at one moment: no hour passes that would ask for snapshots.
+    """Send so many events of each customer; returns the end of each partition."""
+    write_events(path, ((turn, number) for turn in range(each) for number in range(customers)))
+    return produce(settings, str(path))
 
-    Returns the end of each partition.
+
+def write_events(path: Path, visits: Iterable[tuple[int, int]]) -> None:
+    """A file of an event each visit (turn, number of the customer), no two of them alike.
+
+    All are received at one moment: no hour passes that would ask for snapshots.
     """
     now, chance = time.time_ns() // 1_000_000 - 1000, random.Random(SEED)
     with path.open("w") as file:
-        for turn in range(each):
-            for number in range(customers):
-                event, properties = EVENTS[(number + turn) % len(EVENTS)]
-                file.write(
-                    f'{{"event_id":"{turn}-{number}","event":"{event}","customer_id":"{customer(number)}",'
-                    f'"event_time":{now - chance.randrange(PAST_MS)},"received_at":{now},'
-                    f'"properties":{properties.format(amount=chance.randrange(1, 1_000_000))}}}\n'
-                )
-    return produce(settings, str(path))
+        for turn, number in visits:
+            event, properties = EVENTS[(number + turn) % len(EVENTS)]
+            file.write(
+                f'{{"event_id":"{turn}-{number}","event":"{event}","customer_id":"{customer(number)}",'
+                f'"event_time":{now - chance.randrange(PAST_MS)},"received_at":{now},'
+                f'"properties":{properties.format(amount=chance.randrange(1, 1_000_000))}}}\n'
+            )
 
 
 def call_for_decisions(settings: Settings, customers: int) -> None:
@@ -259,26 +224,6 @@ def state_bytes(broker: ApacheKafka, settings: Settings) -> int:
     """Of the log of the state topic, as it is on the broker's disk."""
     folders = (broker.folder / "data").glob(f"{settings.topic('state')}-*")
     return sum(segment.stat().st_size for folder in folders for segment in folder.glob("*.log"))
-
-
-def wait(condition: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{otherwise} within {timeout_s:g} s")
-        time.sleep(0.1)
-
-
-@contextmanager
-def ended(worker: Worker) -> Iterator[Worker]:
-    try:
-        yield worker
-    finally:
-        worker.kill()
-
-
-def say(what: str, value: float, unit: str) -> None:
-    print(f"{what:<52} {value:>14,.2f} {unit}", flush=True)
 
 
 if __name__ == "__main__":

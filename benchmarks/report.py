@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -12,10 +10,10 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.contenders import CONTENDERS, Contender
-from benchmarks.environments import BuildError, version_of
+from benchmarks.environments import version_of
 from benchmarks.log import PARTITIONS, Log
+from benchmarks.machine import java, kafka, machine
 from benchmarks.running import Run
-from streams.kafka_broker import DEPLOY, java_version
 
 OURS = "zhice"  # the contender
 
@@ -72,11 +70,11 @@ def _circumstances(results: Results, log: Log) -> Iterator[str]:
     counts = [len(runs) for runs in results.runs.values()]
     runs = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     yield f"- Runs: {runs} of each contender over each log, in turn; seed {log.seed}. Median (least–most)."
-    yield f"- Machine: {os.cpu_count()} cores ({_cpu()}), {_memory_gib():.0f} GiB, {platform.system()}."
+    yield f"- Machine: {machine()}."
     if results.note:
         yield f"- {results.note}"
     yield "- Load: of the machine in the last minute of a run. Where it differs much, other work ran beside that run."
-    yield f"- Python {platform.python_version()}, {_java()}. Apache Kafka {_kafka()} on the same machine: one broker,"
+    yield f"- Python {platform.python_version()}, {java()}. Apache Kafka {kafka()} on the same machine: one broker,"
     yield f"  {PARTITIONS} partitions."
 
 
@@ -121,31 +119,3 @@ def _version(contender: Contender) -> str:
     if not contender.publishes:
         return ""
     return version_of(contender.folder, contender.package) if contender.package else version("zhice")
-
-
-def _cpu() -> str:
-    found = re.search(r"model name\s*:\s*(.+)", _text("/proc/cpuinfo"))
-    return found[1] if found else platform.machine()
-
-
-def _memory_gib() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-
-
-def _java() -> str:
-    found = java_version()
-    return f"Java {found}" if found else "no Java"
-
-
-def _kafka() -> str:
-    found = re.search(r"<kafka\.version>(.+?)<", _text(DEPLOY / "pom.xml"))
-    if not found:
-        raise BuildError("deploy/kafka/pom.xml names no version")
-    return found[1]
-
-
-def _text(path: str | Path) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError:
-        return ""

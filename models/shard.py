@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from models.plan import (
     new_out,
 )
 from models.shard_rows import Rows
+from models.texts import Texts
 
 ROOM = 4096  # rows of the buffers for transitions, candidates and snapshots
 
@@ -106,30 +107,38 @@ class Shard:
     def profile(self, customer_id: str) -> dict[str, Any] | None:
         """Features, tags and stages of a customer and of their instances; None for one that is not known here."""
         row = self.rows.customer_row(customer_id)
-        return None if row < 0 else self._profiles(np.array([row]))[0]
+        return None if row < 0 else next(self._profiles(np.array([row])))
 
-    def changed_profiles(self) -> list[dict[str, Any]]:
-        """The profiles of customers that took events since the last call."""
+    def changed_profiles(self) -> Iterator[dict[str, Any]]:
+        """The profiles, as of now, of customers that took events since the last call; made one by one as asked for."""
         rows = np.flatnonzero(self.rows.touched)
         self.rows.touched[rows] = False
         return self._profiles(rows)
 
-    def _profiles(self, customers: NDArray[np.int64]) -> list[dict[str, Any]]:
+    def _profiles(self, customers: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+        """All values are read now: the shard may go on while profiles are made of them."""
         state, count = self.rows.state, self.rows.instances.count
         owners = state.owner[:count]
         instances = np.flatnonzero(np.isin(owners, customers))
-        entities: dict[int, list[dict[str, Any]]] = {}
+        instances = instances[np.argsort(owners[instances], kind="stable")]
+        parts = []
         for entity in self.layout.entities[1:]:
             own = instances[state.entity[instances] == entity.number]
-            names = self.rows.instances.texts(own)
-            for number, shown in enumerate(self._shown(entity.number, own)):
-                entry = {"entity": entity.name, "entity_id": names.text(number), **shown}
-                entities.setdefault(int(owners[own[number]]), []).append(entry)
-        ids = self.rows.customers.texts(customers)
-        return [
-            {"customer_id": ids.text(number), "as_of": self.clock, **shown, "entities": entities.get(row, [])}
-            for number, (row, shown) in enumerate(zip(customers.tolist(), self._shown(0, customers), strict=True))
-        ]
+            bounds = np.searchsorted(owners[own], customers), np.searchsorted(owners[own], customers, side="right")
+            parts.append((entity, self.rows.instances.texts(own), self._read(entity.number, own), *bounds))
+        ids, values = self.rows.customers.texts(customers), self._read(0, customers)
+        return self._made(ids, values, parts, self.clock)
+
+    def _made(self, ids: Texts, values: NDArray[np.float64], parts: list[Any], clock: int) -> Iterator[dict[str, Any]]:
+        """A profile of each row of values."""
+        for number in range(ids.count):
+            entities = [
+                {"entity": entity.name, "entity_id": names.text(at), **self._shown(entity.number, own[at])}
+                for entity, names, own, first, end in parts
+                for at in range(first[number], end[number])
+            ]
+            customer = {"customer_id": ids.text(number), "as_of": clock}
+            yield customer | self._shown(0, values[number]) | {"entities": entities}
 
     def dump(self) -> list[tuple[bytes, bytes]]:
         """(key, value) of each dirty page and, last, of the closing record; nothing is dirty afterwards."""
@@ -167,22 +176,17 @@ class Shard:
         )
         return self.metrics.close(clock, columns.offset)
 
-    def _shown(self, entity: int, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
-        """Features, tags and stages of rows of one entity, as users see them."""
+    def _shown(self, entity: int, values: NDArray[np.float64]) -> dict[str, Any]:
+        """Features, tags and stages of one row of an entity, as users see them."""
         shown = self.layout.entities[entity]
         features, tags = len(shown.features), len(shown.features) + len(shown.tags)
-        types = [self.layout.profile_types[name] for name in shown.profile_names]
-        profiles = []
-        for values in self._read(entity, rows).tolist():
-            texts = list(map(text_of, values, types))
-            profiles.append(
-                {
-                    "features": dict(zip(shown.features, texts[:features], strict=True)),
-                    "tags": dict(zip(shown.tags, texts[features:tags], strict=True)),
-                    "stages": dict(zip(shown.journeys, texts[tags:], strict=True)),
-                }
-            )
-        return profiles
+        types = self.layout.profile_types
+        texts = [text_of(value, types[name]) for name, value in zip(shown.profile_names, values.tolist(), strict=True)]
+        return {
+            "features": dict(zip(shown.features, texts[:features], strict=True)),
+            "tags": dict(zip(shown.tags, texts[features:tags], strict=True)),
+            "stages": dict(zip(shown.journeys, texts[tags:], strict=True)),
+        }
 
     def _read(self, entity: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Profile values, float64[rows, names]."""

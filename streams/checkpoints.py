@@ -16,7 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Final
 
 from streams import steps
 from streams.lake_commits import LakeCommits
@@ -24,6 +27,8 @@ from streams.outputs import OUTPUT_KINDS, Item, Outputs, Sent
 from streams.state_log import Ends, Records, StateLog, Stray
 from streams.steps import Step
 from streams.troubles import Troubles
+
+PROFILES: Final = 100  # that are made at once: some milliseconds, in which no record batch is taken
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Cut:
     clock: int  # ms
     next_offset: int
     records: Records
-    profiles: list[Item]
+    profiles: Iterator[Item]
     strays: list[Stray]
 
 
@@ -67,7 +72,9 @@ class Checkpoints:
     async def _publish_profiles(self, cuts: list[Cut]) -> None:
         topic = self.outputs.settings.topic("profiles")
         for cut in cuts:
-            await self.outputs.send(topic, cut.partition, cut.clock, cut.profiles)
+            while some := list(islice(cut.profiles, PROFILES)):
+                await self.outputs.send(topic, cut.partition, cut.clock, some)
+                await asyncio.sleep(0)  # record batches go on meanwhile
 
     def _ends(self, partition: int) -> Ends:
         """From where on an output partition holds what this checkpoint does not cover."""

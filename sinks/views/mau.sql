@@ -1,6 +1,6 @@
 -- MAU: customers with an app_start in the month.
 -- needs: events
-SELECT date_trunc('month', event_time)::DATE AS month, count(DISTINCT customer_id) AS mau
+SELECT date_trunc('month', day)::DATE AS month, count(DISTINCT customer_id) AS mau
 FROM events
 WHERE event = 'app_start' AND status = 'applied'
 GROUP BY month

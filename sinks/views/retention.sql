@@ -1,13 +1,15 @@
 -- Retention: of the customers who came for the first time on a day, the share that came again 1, 7 and 30 days later.
 -- needs: events
-WITH visits AS (
-    SELECT DISTINCT customer_id, day FROM events WHERE event = 'app_start' AND status = 'applied'
-),
-first_visit AS (SELECT customer_id, min(day) AS cohort FROM visits GROUP BY customer_id)
-SELECT cohort, count(DISTINCT customer_id) AS customers,
-       count(*) FILTER (day = cohort + 1) / count(DISTINCT customer_id) AS day_1,
-       count(*) FILTER (day = cohort + 7) / count(DISTINCT customer_id) AS day_7,
-       count(*) FILTER (day = cohort + 30) / count(DISTINCT customer_id) AS day_30
-FROM visits JOIN first_visit USING (customer_id)
+WITH visitors AS (
+    SELECT customer_id, min(day) AS cohort, list(day) AS days
+    FROM events
+    WHERE event = 'app_start' AND status = 'applied'
+    GROUP BY customer_id
+)
+SELECT cohort, count(*) AS customers,
+       count(*) FILTER (list_contains(days, cohort + 1)) / count(*) AS day_1,
+       count(*) FILTER (list_contains(days, cohort + 7)) / count(*) AS day_7,
+       count(*) FILTER (list_contains(days, cohort + 30)) / count(*) AS day_30
+FROM visitors
 GROUP BY cohort
 ORDER BY cohort
