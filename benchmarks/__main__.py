@@ -78,6 +78,8 @@ def main(
         chosen = [one for one in CONTENDERS if not only or one.name in only]
         small = logs[0].shorter(CHECK_EVENTS)
         right = [one for one in chosen if _is_right(bench, one, small, results)]
+        if not right:
+            raise click.ClickException("no contender gave the right answer: nothing to compare")
         for log in logs:
             for number in range(1, runs + 1):
                 for contender in right:

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 CHECKPOINT_POLL_S = 0.25
 FAUST_FOLDER = Path(tempfile.gettempdir()) / "zhice-faust"  # Faust makes it and keeps nothing there
 FETCH_BYTES = 2 * 1024 * 1024  # of one partition in one response; far larger ones cost more a byte to copy
+METADATA_AGE_S = 10.0  # after a restart a broker may not know a topic at once; then nobody is assigned anything so long
 MAX_POLL_INTERVAL_S = 86_400.0  # a worker that waits for its lake stays in the group
 STOP_S = 3.0  # for Faust to leave the group
 LONG_S = 60.0  # an attempt that has lasted so long is no failure of the one before
@@ -63,6 +64,7 @@ def create_app(settings: Settings) -> BatchApp:
         broker_heartbeat_interval=settings.session_timeout_s / 10,
         broker_commit_interval=1.0,
         broker_max_poll_interval=MAX_POLL_INTERVAL_S,
+        consumer_metadata_max_age_ms=int(METADATA_AGE_S * 1000),
         consumer_auto_offset_reset="none",
         consumer_group_instance_id=settings.instance_id or None,
         stream_buffer_maxsize=QUEUED_BATCHES,

@@ -1,10 +1,16 @@
-"""`zhice compile`: compile the kernels once, at set-up or when an image is built; later starts take seconds."""
+"""`zhice compile`: compile the kernels once, at set-up or when an image is built; later starts take seconds.
+
+A worker that finds another version compiles first: in its event loop that would look as if it hung.
+"""
 
 from __future__ import annotations
 
+import logging
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+from models import jit
 from models.decoding import Decoder
 from models.layout import Layout
 from models.records import Records
@@ -20,7 +26,17 @@ from streams.routing import Router
 from streams.sending import batches_of
 from streams.simulate import SimulationSettings, write_file
 
+log = logging.getLogger(__name__)
+
 TOPIC = "compile"
+DONE = Path(jit.CACHE) / "complete"  # of this version of the kernels
+
+
+def ensure_kernels() -> None:
+    """Compile what is not compiled yet."""
+    if not DONE.exists():
+        log.info("compiling the engine, which takes a minute, once for each version")
+        compile_kernels()
 
 
 def compile_kernels() -> int:
@@ -40,7 +56,11 @@ def compile_kernels() -> int:
             lake.add(output)
         lake.add(shard.finish())
         lake.commit()
-    return Shard.restore(layout, TOPIC, 0, shard.dump()).next_offset
+    restored = Shard.restore(layout, TOPIC, 0, shard.dump())
+    with suppress(OSError):  # a folder that is not ours: numba keeps nothing there either
+        DONE.parent.mkdir(parents=True, exist_ok=True)
+        DONE.touch()
+    return restored.next_offset
 
 
 def _over_the_wire(log: Records) -> Records:

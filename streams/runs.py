@@ -18,6 +18,7 @@ from streams import backtest as backtests
 from streams.backtest import Backtest
 from streams.broker import EmbeddedBroker
 from streams.catalogues import read_catalogue
+from streams.compiling import ensure_kernels
 from streams.record_files import count_records
 from streams.replay import follow, produce
 from streams.settings import Settings
@@ -70,6 +71,7 @@ def run_replay(file: Path, sql: str | None, settings: Settings, *, embedded: boo
 
 def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
     """Send a file of records and work through it; returns (records, seconds). The topics are there and empty."""
+    ensure_kernels()
     catalogue = read_catalogue(settings.catalogue)
     layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
     with progress_bar("replay", count_records(records)) as progress, stopwatch() as seconds:

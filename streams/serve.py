@@ -12,6 +12,7 @@ from models.layout import Layout
 from sinks.writer import Lake
 from streams import app, logs
 from streams.catalogues import read_catalogue
+from streams.compiling import ensure_kernels
 from streams.settings import Settings
 from streams.topics import ensure_topics
 from streams.web import serving
@@ -21,6 +22,7 @@ from streams.worker import Worker
 def serve(settings: Settings) -> None:
     """Make the topics, then work until SIGTERM or SIGINT. Raises what stops the worker."""
     logs.setup(settings)
+    ensure_kernels()
     catalogue = read_catalogue(settings.catalogue)
     ensure_topics(settings)
     layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
