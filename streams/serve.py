@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+import threading
+from typing import Final
 
 import rich_click as click
 
@@ -17,6 +20,8 @@ from streams.settings import Settings
 from streams.topics import ensure_topics
 from streams.web import serving
 from streams.worker import Worker
+
+ENDED_S: Final = 24.0  # after a signal, whatever does not answer; its supervisor was promised 25 s
 
 
 def serve(settings: Settings) -> None:
@@ -43,4 +48,22 @@ async def until_signal(worker: Worker) -> bool:
         loop.add_signal_handler(number, stop.set)
     async with serving(worker):
         await stop.wait()
+        _end_in_time()
     return False
+
+
+def _end_in_time() -> None:
+    """End the process when stopping it takes too long, such as for a client that waits for a broker that is gone."""
+    timer = threading.Timer(ENDED_S, _give_up)
+    timer.daemon = True
+    timer.start()
+
+
+def _give_up() -> None:
+    print(
+        f"zhice: not stopped {ENDED_S:g} s after the signal, so ended as it was. "
+        "Nothing is lost: the next start goes on from the last checkpoint",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(1)  # as for an error that has no code of its own

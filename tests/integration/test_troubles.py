@@ -55,6 +55,15 @@ ClusterMetadata.partitions_for_topic = lambda self, topic: None if topic.endswit
 main()
 """
 
+HANGING = """
+import asyncio
+from streams.cli import main
+from streams.worker import Worker
+
+Worker.end = lambda self: asyncio.sleep(3600)
+main()
+"""
+
 
 async def until(condition: Any, what: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
@@ -216,6 +225,16 @@ def test_ctrl_c_saves_what_was_done(apache_kafka: Any, topic_prefix: str, tmp_pa
         assert sum(starts) == worked
         stop(worker, logs[1])
     assert repeats(settings) == 0
+
+
+def test_a_stop_that_hangs_is_ended_in_time(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
+    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=1_000)
+    log = tmp_path / "worker.log"
+    with ended(start(["-c", HANGING, "worker", *options(settings)], log)) as worker:
+        wait_for(lambda: archived(settings.lake) >= records, "all", DEADLINE_S, log)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(STOP_S) == 1
+        assert "not stopped 24 s after the signal" in tail(log)
 
 
 def wait_for_outputs(settings: Settings) -> None:
