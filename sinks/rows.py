@@ -105,7 +105,7 @@ class RowMaker:
             return taken(rows, order)
         head = taken(rows.drop_columns([VALUES]), order)
         values = rows[VALUES].chunk(0).flatten().to_numpy().reshape(-1, self.values)
-        groups = head["entity"].chunk(0).indices.to_numpy()
+        groups = head["entity"].chunk(0).indices.to_numpy()  # of `entities`, which has each name once
         columns = np.zeros((len(self.types), len(order)))
         valid = np.zeros((len(self.types), -(-len(order) // BLOCK)), np.uint64)
         spread(values, order, groups, self.column_of, columns, valid)

@@ -67,11 +67,13 @@ class Recovery:
             events = self.settings.topic("events")
             shard = await asyncio.to_thread(Shard.restore, self.layout, events, partition, copy.records())
             steps.reached(Step.STATE_READ)
+            source = TopicPartition(events, partition)
+            oldest = (await reader.beginning_offsets([source]))[source]
             if copy.closing is None:
                 await self._check_new(reader, shard, state_log)
             else:
-                await self._check_start(reader, shard)
-            shard.next_offset = max(shard.next_offset, await self._oldest(reader, shard))
+                await self._check_start(reader, shard, oldest)
+            shard.next_offset = max(shard.next_offset, oldest)
             sent = await self._read_tail(reader, partition, copy.ends)
             steps.reached(Step.TAIL_READ)
         finally:
@@ -138,10 +140,10 @@ class Recovery:
             "from the events that the broker has"
         )
 
-    async def _check_start(self, reader: AIOKafkaConsumer, shard: Shard) -> None:
-        """That the log still holds what comes next."""
+    async def _check_start(self, reader: AIOKafkaConsumer, shard: Shard, oldest: int) -> None:
+        """That the log, whose first event is at `oldest`, still holds what comes next."""
         tp = TopicPartition(shard.topic, shard.partition)
-        oldest, end = await self._oldest(reader, shard), (await reader.end_offsets([tp]))[tp]
+        end = (await reader.end_offsets([tp]))[tp]
         if oldest > shard.next_offset and not self.settings.skip_expired:
             raise RestoreError(
                 f"{oldest - shard.next_offset} events of {tp.topic}-{tp.partition} were deleted by the broker before "
@@ -153,9 +155,3 @@ class Recovery:
                 f"{tp.topic}-{tp.partition} ends at {end}, before the checkpoint at {shard.next_offset}: the topic was "
                 f"made anew. Delete {self.settings.topic('state')} and take another --app, or take another --prefix"
             )
-
-    @staticmethod
-    async def _oldest(reader: AIOKafkaConsumer, shard: Shard) -> int:
-        """The offset of the oldest event that the broker has of a partition."""
-        tp = TopicPartition(shard.topic, shard.partition)
-        return int((await reader.beginning_offsets([tp]))[tp])
