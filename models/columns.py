@@ -5,6 +5,7 @@ Arrays have one row a record, in offset order; ticks and bad rows keep their row
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
@@ -65,6 +66,20 @@ class Columns:
     def __len__(self) -> int:
         return len(self.offset)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Columns]) -> Columns:
+        """Record batches of one partition, at least one, each behind the one before, as one."""
+        shifts = np.cumsum([0, *(len(part.data) for part in parts)])
+        starts = [part.start + shift for part, shift in zip(parts, shifts.tolist(), strict=False)]
+        return cls(
+            topic=parts[0].topic,
+            partition=parts[0].partition,
+            start=np.concatenate(starts, axis=1),
+            size=np.concatenate([part.size for part in parts], axis=1),
+            bad_rows=[row for part in parts for row in part.bad_rows],
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS},
+        )
+
     def text(self, field_: int, record: int) -> str | None:
         """One of the texts of one record."""
         value = value_at(self.data, self.start[field_, record], self.size[field_, record])
@@ -73,3 +88,9 @@ class Columns:
     def texts(self, field_: int) -> Texts:
         """One of the texts of each record; a `Field`, or KEYS + the number of a keyed entity."""
         return Texts(self.data, self.start[field_], self.size[field_])
+
+
+# The fields that lie one behind the other when batches are joined.
+_ROWS: Final = tuple(
+    name for name in Columns.__slots__ if name not in ("topic", "partition", "start", "size", "bad_rows")
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +33,11 @@ class MetricRows:
 
     def __len__(self) -> int:
         return len(self.offset)
+
+    @classmethod
+    def joined(cls, parts: Sequence[MetricRows]) -> MetricRows:
+        """Those of several batches, at least one, in their order."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
 
 def no_metrics() -> MetricRows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,3 +50,29 @@ class BatchOutput:
     first_offset: int
     next_offset: int
     clock: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows it brings the lake, but for bad rows, which count as records, and triggers as decisions."""
+        snapshots = sum(map(len, self.snapshots))
+        return len(self.columns) + len(self.transitions) + len(self.decisions) + snapshots + len(self.metrics)
+
+    @classmethod
+    def joined(cls, parts: Sequence[BatchOutput]) -> BatchOutput:
+        """Outputs of one partition, at least one, each of which follows the one before, as one."""
+        if len(parts) == 1:
+            return parts[0]
+        columns = [part.columns for part in parts]
+        return cls(
+            columns=Columns.joined(columns),
+            status=np.concatenate([part.status for part in parts]),
+            late=np.concatenate([part.late for part in parts]),
+            transitions=Transitions.joined([part.transitions for part in parts], [len(one) for one in columns]),
+            decisions=[one for part in parts for one in part.decisions],
+            snapshots=[one for part in parts for one in part.snapshots],
+            metrics=MetricRows.joined([part.metrics for part in parts]),
+            partition=parts[0].partition,
+            first_offset=parts[0].first_offset,
+            next_offset=parts[-1].next_offset,
+            clock=parts[-1].clock,
+        )

@@ -104,7 +104,7 @@ def pack(names: Texts, groups: bytes, rows: NDArray[np.float64], templates: NDAr
     page = Page(
         format=PAGE_FORMAT,
         width=rows.shape[1],
-        names=names.packed()[0].data,
+        names=names.packed().data,
         sizes=memoryview(names.size.astype(np.int32).tobytes()),
         groups=memoryview(groups),
         bits=bits.data,

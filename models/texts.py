@@ -64,20 +64,11 @@ class Texts(NamedTuple):
         """All texts."""
         return [self.value(number) for number in range(self.count)]
 
-    def packed(self) -> tuple[Bytes, NDArray[np.int32]]:
-        """The texts copied one behind the other: (uint8[total], offsets int32[n + 1]); NULL is an empty one.
-
-        Raises ValueError for more than 2 GiB.
-        """
-        ends = np.cumsum(np.maximum(self.size, 0))
-        total = int(ends[-1]) if self.count else 0
-        if total > np.iinfo(np.int32).max:
-            raise ValueError(f"{total} bytes of text in one array, at most {np.iinfo(np.int32).max}")
-        packed = np.empty(total, np.uint8)
+    def packed(self) -> Bytes:
+        """The texts copied one behind the other, uint8[total]; a NULL takes no room."""
+        packed = np.empty(int(np.maximum(self.size, 0).sum()), np.uint8)
         copy_spans(self.data, self.start, self.size, packed)
-        offsets = np.zeros(self.count + 1, np.int32)
-        offsets[1:] = ends
-        return packed, offsets
+        return packed
 
 
 def value_at(data: Bytes, start: int | np.int64, size: int | np.int64) -> bytes | None:
@@ -91,15 +82,14 @@ def starts_of(size: Ints) -> Ints:
     return ends - np.maximum(size, 0)
 
 
-def concatenate(parts: Sequence[Texts]) -> Texts:
-    """Texts of several buffers in one."""
-    shifts = np.cumsum([0, *(len(part.data) for part in parts)])
-    starts = [part.start + shift for part, shift in zip(parts, shifts.tolist(), strict=False)]
-    return Texts(
-        np.concatenate([part.data for part in parts]) if parts else np.empty(0, np.uint8),
-        np.concatenate(starts) if parts else np.empty(0, np.int64),
-        np.concatenate([part.size for part in parts]) if parts else np.empty(0, np.int64),
-    )
+def joined(parts: Sequence[Texts]) -> Texts:
+    """Texts of several buffers, at least one, copied into one buffer.
+
+    >>> joined([Texts.of([b"a", None]), Texts.of([b"bc"])]).to_list()
+    [b'a', None, b'bc']
+    """
+    size = np.concatenate([part.size for part in parts])
+    return Texts(np.concatenate([part.packed() for part in parts]), starts_of(size), size)
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.columns import Columns, Field
 from models.decisions import Transition
-from models.texts import Ints, Texts
+from models.texts import Ints, Texts, joined
 
 if TYPE_CHECKING:
     from models.catalogue import Catalogue
@@ -44,6 +44,17 @@ class Transitions:
     def __len__(self) -> int:
         return len(self.record)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Transitions], records: Sequence[int]) -> Transitions:
+        """Those of batches that are joined, which have so many records each."""
+        firsts = np.cumsum([0, *records])
+        return cls(
+            record=np.concatenate([part.record + first for part, first in zip(parts, firsts.tolist(), strict=False)]),
+            customers=joined([part.customers for part in parts]),
+            entity_ids=joined([part.entity_ids for part in parts]),
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _NUMBERS},
+        )
+
     def structs(self, catalogue: Catalogue, columns: Columns) -> Iterator[Transition]:
         """Each in words."""
         for number in range(len(self)):
@@ -66,3 +77,6 @@ class Transitions:
                 offset=int(columns.offset[record]),
                 seq=int(self.seq[number]),
             )
+
+
+_NUMBERS: Final = tuple(name for name in Transitions.__slots__ if name not in ("record", "customers", "entity_ids"))

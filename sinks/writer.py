@@ -11,18 +11,17 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from models.catalogue import Catalogue
 from models.outputs import BatchOutput
-from sinks.arrays import kept
 from sinks.day_files import PARQUET, SNAPSHOTS, remove, write_days
-from sinks.rows import POSITIONS, RowMaker, position_of
+from sinks.parts import Added, Part, gathered, source_of
+from sinks.rows import RowMaker, position_of
 from sinks.schemas import DAY, FEATURES, LakeTable, tables
 
 ABOUT = "zhice.json"  # beside the tables: what a reader must know of the catalogue
@@ -34,22 +33,6 @@ class LakeError(RuntimeError):
     """The lake cannot be written; nothing is lost, the same rows are tried again with the next commit."""
 
 
-class Part(NamedTuple):
-    """Rows of one output for one table; `source` is its `topic-partition`, `finishing` 1 for what `finish` put out."""
-
-    source: str
-    finishing: int
-    rows: pa.Table
-
-    def after(self, position: int) -> pa.Table:
-        """The rows above a position; most often that is all of them, and a filter would copy them."""
-        first = pc.min(self.rows["offset"]).as_py()
-        if first is None or first * POSITIONS - self.finishing > position:
-            return self.rows
-        positions = pc.subtract(pc.multiply(self.rows["offset"], POSITIONS), self.finishing)
-        return kept(self.rows, pc.greater(positions, position))
-
-
 class Lake:
     """Buffers outputs and commits them. `add` and `commit` may run in two threads; two commits may not."""
 
@@ -58,7 +41,9 @@ class Lake:
         self.path, self.catalogue = Path(path), catalogue
         self._make = RowMaker(catalogue)
         self._lock = threading.Lock()
-        self._waiting: dict[str, list[Part]] = {}
+        self._added: list[Added] = []
+        self._added_rows = self._taken_rows = 0  # that no commit has begun with; that one has, or has failed with
+        self._rows: dict[str, list[Part]] = {}  # of each table, for the commit that runs or the next one
         self._positions: dict[str, int] = {}
         try:
             self._describe()
@@ -121,22 +106,19 @@ class Lake:
         written.replace(file)
 
     def add(self, output: BatchOutput) -> None:
-        """Buffer the rows of an output, but for those that were added before: a replay brings them again."""
-        source = f"{output.columns.topic}-{output.partition}"
-        finishing = 1 if len(output.columns) == 0 else 0
-        parts = {name: Part(source, finishing, rows) for name, rows in self._make.tables(output).items()}
+        """Keep an output for the next commit; what of it was added before, as a replay brings it, is left out there."""
+        source = source_of(output)
         with self._lock:
-            added = self._positions.get(source, -1)
-            for name, part in parts.items():
-                if (rows := part.after(added)).num_rows:
-                    self._waiting.setdefault(name, []).append(part._replace(rows=rows))
-            self._positions[source] = max(position_of(output), added)
+            before = self._positions.get(source, -1)
+            self._added.append(Added(output, before))
+            self._added_rows += output.rows
+            self._positions[source] = max(position_of(output), before)
 
     @property
     def waiting(self) -> int:
-        """Rows that no commit has taken yet."""
+        """Rows that are in no commit yet."""
         with self._lock:
-            return sum(part.rows.num_rows for parts in self._waiting.values() for part in parts)
+            return self._added_rows + self._taken_rows
 
     def position(self, name: str, source: str) -> int:
         """How far a table is with a source (`topic-partition`); -1 when it has nothing of it."""
@@ -146,19 +128,22 @@ class Lake:
         return self._committed[name, source]
 
     def commit(self) -> None:
-        """Write what is buffered, one commit a table. Raises LakeError; the rows then wait for the next commit."""
+        """Write what was added, one commit a table. Raises LakeError; the rows then wait for the next commit."""
         with self._lock:
-            waiting, self._waiting = self._waiting, {}
+            added, self._added = self._added, []
+            self._taken_rows, self._added_rows = self._taken_rows + self._added_rows, 0
             positions = dict(self._positions)
+        for one in gathered(added):
+            for name, part in one.parts(self._make):
+                self._rows.setdefault(name, []).append(part)
         try:
-            for name in list(waiting):
-                self._append(name, waiting[name], positions)
-                del waiting[name]
+            for name in list(self._rows):
+                self._append(name, self._rows[name], positions)
+                del self._rows[name]
         except (OSError, DeltaError) as error:
-            with self._lock:
-                for name, parts in waiting.items():
-                    self._waiting[name] = parts + self._waiting.get(name, [])
             raise LakeError(f"the lake at {self.path} cannot be written: {error}") from error
+        with self._lock:
+            self._taken_rows = 0
 
     def _append(self, name: str, parts: list[Part], positions: dict[str, int]) -> None:
         table, delta = self._tables[name]

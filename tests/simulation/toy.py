@@ -16,7 +16,7 @@ from typing import Any
 from unittest import mock
 
 from models.shard_state import CLOSING_KEY
-from sinks import writer
+from sinks import parts, writer
 from streams import outputs, recovery, worker
 from streams.outputs import Outputs
 from tests.simulation.brokers import Stored
@@ -27,6 +27,7 @@ from tests.simulation.world import World
 
 CUSTOMERS = 4
 TABLES = ("events", "triggers")
+RECORD_BYTES = 1 << 18  # four of them are joined at most
 
 
 class Columns:
@@ -39,6 +40,34 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of its records; so few may be joined with others that some are, and some are not."""
+        return bytes(len(self.records) * RECORD_BYTES)
+
+
+class Output:
+    """models.outputs.BatchOutput, as far as the worker and the lake look."""
+
+    def __init__(self, columns: Columns, next_offset: int, clock: int, triggers: list[tuple[int, str]]) -> None:
+        self.columns, self.partition, self.triggers = columns, columns.partition, triggers
+        self.next_offset, self.clock = next_offset, clock
+
+    @property
+    def first_offset(self) -> int:
+        return int(self.columns.records[0].offset) if len(self.columns) else self.next_offset
+
+    @property
+    def rows(self) -> int:
+        return len(self.columns) + len(self.triggers)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Output]) -> Output:
+        first, last = parts[0].columns, parts[-1]
+        records = [record for part in parts for record in part.columns.records]
+        triggers = [trigger for part in parts for trigger in part.triggers]
+        return cls(Columns(first.topic, first.partition, records), last.next_offset, last.clock, triggers)
 
 
 class Batch:
@@ -82,7 +111,7 @@ class Shard:
         self.unfinished: set[str] = set()
         self._dirty: set[str] = set()
 
-    def process(self, columns: Columns) -> SimpleNamespace:
+    def process(self, columns: Columns) -> Output:
         first = columns.records[0].offset
         assert first >= self.next_offset, "a record again"
         triggers = []
@@ -95,13 +124,11 @@ class Shard:
         self.clock = columns.records[-1].timestamp
         return self._output(columns, triggers)
 
-    def finish(self, *, end: bool = True) -> SimpleNamespace:
+    def finish(self, *, end: bool = True) -> Output:
         return self._output(Columns(self.topic, self.partition, ()), [])
 
-    def _output(self, columns: Columns, triggers: list[tuple[int, str]]) -> SimpleNamespace:
-        return SimpleNamespace(
-            columns=columns, partition=self.partition, next_offset=self.next_offset, clock=self.clock, triggers=triggers
-        )
+    def _output(self, columns: Columns, triggers: list[tuple[int, str]]) -> Output:
+        return Output(columns, self.next_offset, self.clock, triggers)
 
     def changed_profiles(self) -> list[Any]:
         return []
@@ -155,7 +182,7 @@ class Rows:
         return Rows([row for row, keep in zip(self.rows, kept, strict=True) if keep])
 
 
-# In the place of pyarrow and pyarrow.compute in sinks/writer.py.
+# In the place of pyarrow in sinks/writer.py, and of pyarrow.compute in sinks/parts.py.
 arrow = SimpleNamespace(concat_tables=lambda tables: Rows([row for table in tables for row in table.rows]))
 compute = SimpleNamespace(
     min=lambda values: SimpleNamespace(as_py=lambda: min(values, default=None)),
@@ -210,8 +237,9 @@ class ToyKit:
             mock.patch.object(writer, "RowMaker", RowMaker),
             mock.patch.object(writer, "tables", tables),
             mock.patch.object(writer, "pa", arrow),
-            mock.patch.object(writer, "pc", compute),
-            mock.patch.object(writer, "kept", lambda rows, where: rows.filter(where)),
+            mock.patch.object(parts, "pc", compute),
+            mock.patch.object(parts, "kept", lambda rows, where: rows.filter(where)),
+            mock.patch.object(parts, "BatchOutput", Output),
         ]
 
     def log(self, random: Random) -> list[tuple[int, int, bytes, bytes]]:
