@@ -29,9 +29,9 @@ from models.plan import (
     new_out,
 )
 from models.shard_rows import Rows
-from models.texts import Texts
 
 ROOM = 4096  # rows of the buffers for transitions, candidates and snapshots
+PROFILES_READ = 100  # customers whose values are read at once
 
 
 class Shard:
@@ -110,31 +110,36 @@ class Shard:
         return None if row < 0 else next(self._profiles(np.array([row])))
 
     def changed_profiles(self) -> Iterator[dict[str, Any]]:
-        """The profiles, as of now, of customers that took events since the last call; made one by one as asked for."""
+        """The profiles of customers that took events since the last call, each as of the moment at which it is made.
+
+        An entity that came after the first was made is not in them: its customer has changed again.
+        """
         rows = np.flatnonzero(self.rows.touched)
         self.rows.touched[rows] = False
         return self._profiles(rows)
 
     def _profiles(self, customers: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
-        """All values are read now: the shard may go on while profiles are made of them."""
         state, count = self.rows.state, self.rows.instances.count
         owners = state.owner[:count]
         instances = np.flatnonzero(np.isin(owners, customers))
         instances = instances[np.argsort(owners[instances], kind="stable")]
-        parts = []
+        for first in range(0, len(customers), PROFILES_READ):
+            some = customers[first : first + PROFILES_READ]
+            own = slice(*np.searchsorted(owners[instances], (some[0], some[-1] + 1)))
+            yield from self._made(some, instances[own])
+
+    def _made(self, customers: NDArray[np.int64], instances: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+        """The profiles of some customers, ascending, and of their instances: all values are read first."""
+        state, parts = self.rows.state, []
         for entity in self.layout.entities[1:]:
             own = instances[state.entity[instances] == entity.number]
-            bounds = np.searchsorted(owners[own], customers), np.searchsorted(owners[own], customers, side="right")
+            bounds = (np.searchsorted(state.owner[own], customers, side=side) for side in ("left", "right"))
             parts.append((entity, self.rows.instances.texts(own), self._read(entity.number, own), *bounds))
-        ids, values = self.rows.customers.texts(customers), self._read(0, customers)
-        return self._made(ids, values, parts, self.clock)
-
-    def _made(self, ids: Texts, values: NDArray[np.float64], parts: list[Any], clock: int) -> Iterator[dict[str, Any]]:
-        """A profile of each row of values."""
+        ids, values, clock = self.rows.customers.texts(customers), self._read(0, customers), self.clock
         for number in range(ids.count):
             entities = [
-                {"entity": entity.name, "entity_id": names.text(at), **self._shown(entity.number, own[at])}
-                for entity, names, own, first, end in parts
+                {"entity": entity.name, "entity_id": names.text(at), **self._shown(entity.number, read[at])}
+                for entity, names, read, first, end in parts
                 for at in range(first[number], end[number])
             ]
             customer = {"customer_id": ids.text(number), "as_of": clock}

@@ -1,7 +1,7 @@
 """A checkpoint: the moment at which shards are durable up to an offset.
 
-A `Cut` is what a checkpoint is about to make durable, of one partition and taken at one moment, between two batches.
-For all partitions of a worker at once, in this order:
+A `Cut` is what a checkpoint is about to make durable, of one partition and taken at one moment, between two batches;
+those of other partitions may be taken at other moments, with batches between them. For all cuts at once, in this order:
 
 1. every output that was sent up to the cut is acknowledged;
 2. the lake has committed its rows;
@@ -28,18 +28,22 @@ from streams.state_log import Ends, Records, StateLog, Stray
 from streams.steps import Step
 from streams.troubles import Troubles
 
-PROFILES: Final = 100  # that are made at once: some milliseconds, in which no record batch is taken
+PROFILES: Final = 50  # that are made at once: some milliseconds, in which no record batch is taken
 
 
 @dataclass(frozen=True)
 class Cut:
-    """`records`: of `Shard.dump`; `profiles`: of the customers that changed; `strays`: events to send on."""
+    """`sent`: its outputs since the cut before; `pages`: of `Shard.dump`; `strays`: events to send on.
+
+    `profiles`: of the customers that changed; they are read when they are sent, so they may be ahead of the cut.
+    """
 
     partition: int
     log: StateLog
     clock: int  # ms
     next_offset: int
-    records: Records
+    sent: list[Sent]
+    pages: Records
     profiles: Iterator[Item]
     strays: list[Stray]
 
@@ -50,12 +54,12 @@ class Checkpoints:
     def __init__(self, outputs: Outputs, lake_commits: LakeCommits, troubles: Troubles) -> None:
         self.outputs, self.lake_commits, self.troubles = outputs, lake_commits, troubles
 
-    async def write(self, cuts: list[Cut], sent: list[Sent]) -> float:
+    async def write(self, cuts: list[Cut]) -> float:
         """Make the cuts durable; returns what it cost, s: not what was waited for.
 
         Raises FencedError, and KafkaError where it is not known what was written.
         """
-        await self.outputs.settle(sent)
+        await self.outputs.settle([one for cut in cuts for one in cut.sent])
         steps.reached(Step.OUTPUTS_ACKNOWLEDGED)
         committing_s = await self.lake_commits.commit()
         steps.reached(Step.LAKE_COMMITTED)
@@ -66,7 +70,7 @@ class Checkpoints:
         return committing_s + time.monotonic() - started
 
     async def _write_state(self, cut: Cut) -> None:
-        await cut.log.write(cut.clock, cut.records, cut.next_offset, self._ends(cut.partition), cut.strays)
+        await cut.log.write(cut.clock, cut.pages, cut.next_offset, self._ends(cut.partition), cut.strays)
         steps.reached(Step.COMMITTED)
 
     async def _publish_profiles(self, cuts: list[Cut]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -53,13 +54,13 @@ class Outputs:
         self._pieces = transition_records.pieces_of(catalogue)
         self.ends: dict[tuple[str, int], int] = {}
         self.repeats = 0  # outputs that a replay made again and that were not sent again
-        self._sent: list[Sent] = []
+        self._sent: dict[int, list[Sent]] = defaultdict(list)
         self._before: dict[tuple[str, int], set[bytes]] = {}
 
     async def start(self) -> None:
         """Begin with a new producer. Raises KafkaError where no broker answers."""
         self.producer = clients.producer(self.settings)
-        self._sent, self._before, self.ends = [], {}, {}
+        self._sent, self._before, self.ends = defaultdict(list), {}, {}
         await self.producer.start()
 
     async def stop(self) -> None:
@@ -89,7 +90,7 @@ class Outputs:
         if before := self._before.get((topic, partition)):
             items = [item for item in items if not self._is_repeat(before, *item[:2])]
         with self.troubles.named("the broker", "the broker does not take what the worker sends"):
-            self._sent += await send_items(self.producer, topic, partition, timestamp, items)
+            self._sent[partition] += await send_items(self.producer, topic, partition, timestamp, items)
 
     async def send_records(self, topic: str, partition: int, records: Records) -> None:
         """The same for columns."""
@@ -98,16 +99,15 @@ class Outputs:
             records = records.take(np.flatnonzero([not self._is_repeat(before, *item) for item in items]))
         with self.troubles.named("the broker", "the broker does not take what the worker sends"):
             for batch in batches_of(records):
-                self._sent.append(await _send_batch(self.producer, batch, topic, partition))
+                self._sent[partition].append(await _send_batch(self.producer, batch, topic, partition))
 
     async def send_tick(self, partition: int, timestamp: int) -> None:
         """Send the time, ms, to a partition of the events topic."""
         await self.send(self.settings.topic("events"), partition, timestamp, [(None, None, [TICK_HEADER])])
 
-    def take_sent(self) -> list[Sent]:
-        """What was sent since the last call, for `settle`."""
-        sent, self._sent = self._sent, []
-        return sent
+    def take_sent(self, partition: int) -> list[Sent]:
+        """What was sent for a partition since the last call, for `settle`."""
+        return self._sent.pop(partition, [])
 
     async def settle(self, sent: list[Sent]) -> None:
         """Wait until all of it is acknowledged. Raises KafkaError for what failed; it then counts as not sent."""

@@ -38,6 +38,7 @@ from streams.watchdog import Access
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SHARE = 10  # a checkpoint may cost one part in this many of the worker's time
+BETWEEN_CUTS_S = 0.01  # for record batches, which wait while the pages of a partition are read
 STRAYS_KEPT = 100_000  # events to send on, beyond which a checkpoint does not wait
 REVOKE_SHARE = 0.7  # of the rebalance timeout that the checkpoint of a revocation may take
 FINISH_S = 15.0  # for the last checkpoint; SIGTERM promises 25 s in all
@@ -76,6 +77,7 @@ class Worker:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stepping = asyncio.Lock()  # held while a batch is processed and while pages are dumped
         self._checkpointing = asyncio.Lock()
+        self._cutting = False  # from a cut until it is durable; also after one that never will be
         self._saved: dict[int, int] = {}  # next offset of each partition at its last checkpoint
         self._strays: dict[int, list[Stray]] = {}  # of each partition since its last checkpoint
         self._heard: dict[int, float] = {}  # monotonic s of each partition's last batch
@@ -161,24 +163,39 @@ class Worker:
 
     async def _checkpoint(self, choose: Callable[[], dict[int, Owned]]) -> None:
         async with self._checkpointing:
-            async with self._stepping:  # between two batches: what they put out is sent, or not yet thought of
-                started = time.monotonic()
-                cuts = [self._cut(number, *owned) for number, owned in choose().items()]
-                sent = self.outputs.take_sent()
-                dumping_s = time.monotonic() - started
+            if self._cutting:
+                raise AgainError("the checkpoint before was not written: its pages are in no other")
+            self._cutting, started = True, time.monotonic()
+            async with self._stepping:
+                chosen = dict(choose())
+            cuts, dumping_s = [], 0.0
+            for number, owned in chosen.items():
+                async with self._stepping:  # between two batches: what they put out is sent, or not yet thought of
+                    begun = time.monotonic()
+                    cuts.append(self._cut(number, *owned))
+                    dumping_s += time.monotonic() - begun
+                await asyncio.sleep(BETWEEN_CUTS_S)
             steps.reached(Step.DUMPED)
-            self.checkpoint_took_s = dumping_s + await self._checkpoints.write(cuts, sent)
+            self.checkpoint_took_s = dumping_s + await self._checkpoints.write(cuts)
+            self._cutting = False
             self._saved |= {cut.partition: cut.next_offset for cut in cuts}
             self.checkpointed_at = time.monotonic()
             self.telemetry.checkpointed(self.checkpointed_at - started)
 
     def _cut(self, number: int, shard: Shard, state_log: StateLog) -> Cut:
-        profiles = self._profiles(shard) if self.settings.profiles else iter(())
-        strays = self._strays.pop(number, [])
-        return Cut(number, state_log, shard.clock, shard.next_offset, shard.dump(), profiles, strays)
+        return Cut(
+            partition=number,
+            log=state_log,
+            clock=shard.clock,
+            next_offset=shard.next_offset,
+            sent=self.outputs.take_sent(number),
+            pages=shard.dump(),
+            profiles=self._profiles(shard) if self.settings.profiles else iter(()),
+            strays=self._strays.pop(number, []),
+        )
 
     def _profiles(self, shard: Shard) -> Iterator[Item]:
-        """Read now and made when they are sent: to make those of all customers takes seconds."""
+        """Made when they are sent: to make those of all customers takes seconds."""
         changed = shard.changed_profiles()
         return ((profile["customer_id"].encode(), msgspec.json.encode(profile), []) for profile in changed)
 

@@ -102,8 +102,8 @@ def test_a_seed_is_the_same_to_the_byte() -> None:
 # --- bugs that are planted must be found
 
 
-async def state_before_lake(self: Checkpoints, cuts: list[Cut], sent: list[Sent]) -> None:
-    await self.outputs.settle(sent)
+async def state_before_lake(self: Checkpoints, cuts: list[Cut]) -> None:
+    await self.outputs.settle([one for cut in cuts for one in cut.sent])
     for cut in cuts:
         await self._write_state(cut)
     await self.lake_commits.commit()

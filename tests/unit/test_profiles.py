@@ -1,9 +1,13 @@
-"""Profiles of customers that changed: as of the moment of the call, whatever the shard does before they are made."""
+"""Profiles of customers that changed: all of them, each as of the moment at which it was made."""
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
+import pytest
+
+from models import shard as shard_module
 from models.decoding import Decoder
 from models.layout import Layout
 from models.shard import Shard
@@ -13,18 +17,27 @@ from streams.routing import Router
 from streams.simulate import SimulationSettings, write_file
 
 
-def test_changed_profiles_are_as_of_the_call(tmp_path: Path) -> None:
+def test_all_that_changed_are_made_each_as_of_its_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_module, "PROFILES_READ", 8)
     write_file(SimulationSettings(events=3_000, customers=60, days=20), tmp_path / "bank.jsonl")
     layout = Layout.compile(read_catalogue())
     decoder, shard = Decoder(layout.event_layout), Shard(layout, "zhice.events", 0)
     (log, *_), *_ = Router(1).logs(read_records(tmp_path / "bank.jsonl"))
     shard.process(decoder.columns(shard.topic, 0, log.take(slice(0, 2_000))))
     ids = [f"C{number:08d}" for number in range(60)]
-    expected = {id_: profile for id_ in ids if (profile := shard.profile(id_))}
+    before = {id_: profile for id_ in ids if (profile := shard.profile(id_))}
     changed = shard.changed_profiles()
+    first = list(islice(changed, 8))
     shard.process(decoder.columns(shard.topic, 0, log.take(slice(2_000, 3_000))))
-    made = {profile["customer_id"]: profile for profile in changed}
-    assert made == expected and any(profile["entities"] for profile in made.values())
-    assert made != {id_: shard.profile(id_) for id_ in made}  # the shard has gone on
+    after = {id_: profile for id_ in before if (profile := shard.profile(id_))}
+    assert first == [before[profile["customer_id"]] for profile in first]
+    rest = list(changed)
+    for profile in rest:
+        now = after[profile["customer_id"]]
+        known = {entity["entity_id"] for entity in before[profile["customer_id"]]["entities"]}
+        assert profile == now | {"entities": [one for one in now["entities"] if one["entity_id"] in known]}
+    assert any(profile["entities"] for profile in rest)
+    assert {profile["customer_id"] for profile in (*first, *rest)} == before.keys()
+    assert before != after  # the shard has gone on
     again = {profile["customer_id"]: profile for profile in shard.changed_profiles()}
     assert again == {id_: shard.profile(id_) for id_ in again} and again.keys() < set(ids)
