@@ -24,7 +24,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why: what the predicate read, and where it came from."""
 
     event_id: str | None
@@ -38,7 +38,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of a candidate. `gate` names the gate that failed; `acted` is true when none did."""
 
     id: str
@@ -62,7 +62,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
-class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+class Trigger(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A decision to act, as published for a channel."""
 
     id: str

@@ -12,7 +12,7 @@ from models.layout import RuleLayout
 EXPIRED, COOLDOWN = "expired", "cooldown"
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A rule whose predicate held, with what the engine captured. Times in ms."""
 
     rule: RuleLayout

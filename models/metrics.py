@@ -45,19 +45,16 @@ def no_metrics() -> MetricRows:
     return MetricRows(empty, empty, empty, empty, empty, empty, np.empty(0), empty)
 
 
-@dataclass(slots=True)
 class Metrics:
-    """The open minute of one shard: int64[n, 6] rows of applied events, amounts as bits of float64.
+    """The open minute of one shard: `rows`, int64[n, 6], of applied events, amounts as bits of float64.
 
-    saved: how many of them a checkpoint has; they are only added to until the minute is closed.
+    Their clock minutes ascend. saved: how many of them a checkpoint has; rows of an open minute are only added to.
     """
 
-    rows: NDArray[np.int64]
-    saved: int = 0
-
-    @classmethod
-    def empty(cls) -> Metrics:
-        return cls(np.empty((0, COLUMNS), np.int64))
+    def __init__(self, rows: NDArray[np.int64] | None = None) -> None:
+        self.rows = np.empty((0, COLUMNS), np.int64) if rows is None else rows
+        self.saved = 0
+        self._room = self.rows  # begins with `rows`
 
     def add(
         self,
@@ -69,24 +66,34 @@ class Metrics:
         amount: NDArray[np.float64],
     ) -> None:
         """Add applied events; arrays of one length, `clock` in ms when each was applied."""
-        rows = np.empty((len(clock), COLUMNS), np.int64)
+        count = len(self.rows)
+        self._grow(count + len(clock))
+        rows = self.rows[count:]
         rows[:, CLOCK_MINUTE] = clock // MINUTE_MS * MINUTE_MS
         rows[:, EVENT_TYPE] = event_type
         rows[:, CHANNEL] = np.where(np.isnan(channel), NO_CHANNEL, channel)
         rows[:, EVENT_MINUTE] = event_time // MINUTE_MS * MINUTE_MS
         rows[:, CUSTOMER] = customer
         rows[:, AMOUNT] = np.where(np.isnan(amount), 0.0, amount).view(np.int64)
-        self.rows = np.concatenate([self.rows, rows])
+
+    def _grow(self, count: int) -> None:
+        """Let `rows` have so many; the new ones are to be filled."""
+        if count > len(self._room):
+            room = np.empty((count * 3 // 2, COLUMNS), np.int64)
+            room[: len(self.rows)] = self.rows
+            self._room = room
+        self.rows = self._room[:count]
 
     def close(self, clock: NDArray[np.int64], offset: NDArray[np.int64]) -> MetricRows:
         """Close what the clock has left: clock, offset: int64[n], ascending, of a batch's records."""
         if not len(self.rows) or not len(clock):
             return no_metrics()
         minute = clock // MINUTE_MS * MINUTE_MS
-        closed = self.rows[:, CLOCK_MINUTE] < minute[-1]
-        if not closed.any():
+        closed = int(np.searchsorted(self.rows[:, CLOCK_MINUTE], minute[-1]))
+        if not closed:
             return no_metrics()
-        rows, self.rows, self.saved = self.rows[closed], self.rows[~closed], 0
+        rows, left = self.rows[:closed], self.rows[closed:].copy()
+        self.rows, self._room, self.saved = left, left, 0
         groups = _groups(rows)
         at = np.searchsorted(minute, groups.clock_minute, side="right")
         groups.offset = offset[at]

@@ -40,7 +40,7 @@ class Shard:
     def __init__(self, layout: Layout, topic: str, partition: int) -> None:
         self.layout, self.topic, self.partition = layout, topic, partition
         self.rows = Rows(layout)
-        self.metrics = Metrics.empty()
+        self.metrics = Metrics()
         self.next_offset = 0
         self.migration: list[str] = []  # what a restore made of another catalogue's state
         self.unfinished: set[bytes] = set()  # pages of a checkpoint that was never finished; written anew by the next
@@ -130,7 +130,7 @@ class Shard:
 
     def _made(self, customers: NDArray[np.int64], instances: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
         """The profiles of some customers, ascending, and of their instances: all values are read first."""
-        state, parts = self.rows.state, []
+        state, parts = self.rows.state, list[Any]()
         for entity in self.layout.entities[1:]:
             own = instances[state.entity[instances] == entity.number]
             bounds = (np.searchsorted(state.owner[own], customers, side=side) for side in ("left", "right"))
