@@ -162,7 +162,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
         return parse_duration_ms(self.within)
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
+class Rule(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """`entity` is as written, None for most; `entity_of_rule` tells which it is."""
 
     name: str
@@ -177,16 +177,16 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     expires: str = "72h"
     goal: Goal | None = None
 
-    @property
+    @cached_property
     def version(self) -> str:
         """8 hex digits that change with the definition."""
         return _digest(self, 4)
 
-    @property
+    @cached_property
     def cooldown_ms(self) -> int | None:
         return _ms(self.cooldown)
 
-    @property
+    @cached_property
     def expires_ms(self) -> int:
         return parse_duration_ms(self.expires)
 

@@ -7,9 +7,11 @@ and copy them once more (docs/decisions/0032).
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +31,7 @@ from sinks.schemas import DAY, FEATURES, LakeTable
 
 EPOCH: Final = date(1970, 1, 1)
 ROW_GROUP: Final = 131_072  # rows
+WRITERS: Final = os.cpu_count() or 1  # threads that write files at once
 
 # Texts that hardly repeat, and numbers that grow: neither is worth a dictionary.
 PLAIN: Final = frozenset(("event_id", "session_id", "device_id", "context", "properties", "id", "evidence"))
@@ -53,20 +56,30 @@ SNAPSHOTS: Final = WriterProperties(
 
 def write_days(place: Path, table: LakeTable, rows: pa.Table, make: RowMaker) -> list[AddAction]:
     """Write rows (without `day`) into files below a table's folder. Raises OSError; no file is then left."""
-    actions: list[AddAction] = []
     options = _options(table, rows.schema)
+    days = [(_action(day), order) for day, order in _days(table, rows, make)]
+
+    def write(action: AddAction, order: NDArray[np.int64]) -> None:
+        found = make.taken(table.name, rows, order)
+        file = place / action.path
+        file.parent.mkdir(exist_ok=True)
+        pq.write_table(found, file, **options)
+        action.size, action.modification_time = file.stat().st_size, time.time_ns() // 1_000_000
+        action.stats = _statistics(table, found)
+
+    actions = [action for action, _ in days]
     try:
-        for day, found in _days(table, rows, make):
-            actions.append(AddAction(f"{DAY}={day}/{uuid.uuid4()}.parquet", 0, {DAY: str(day)}, 0, True, "{}"))
-            file = place / actions[-1].path
-            file.parent.mkdir(exist_ok=True)
-            pq.write_table(found, file, **options)
-            actions[-1].size, actions[-1].modification_time = file.stat().st_size, time.time_ns() // 1_000_000
-            actions[-1].stats = _statistics(table, found)
+        with ThreadPoolExecutor(WRITERS) as pool:
+            for _ in pool.map(write, *zip(*days, strict=True)):
+                pass
     except BaseException:
         remove(place, actions)
         raise
     return actions
+
+
+def _action(day: date) -> AddAction:
+    return AddAction(f"{DAY}={day}/{uuid.uuid4()}.parquet", 0, {DAY: str(day)}, 0, True, "{}")
 
 
 def remove(place: Path, actions: list[AddAction]) -> None:
@@ -75,15 +88,15 @@ def remove(place: Path, actions: list[AddAction]) -> None:
         (place / action.path).unlink(missing_ok=True)
 
 
-def _days(table: LakeTable, rows: pa.Table, make: RowMaker) -> Iterator[tuple[date, pa.Table]]:
-    """The rows of each day, sorted."""
+def _days(table: LakeTable, rows: pa.Table, make: RowMaker) -> Iterator[tuple[date, NDArray[np.int64]]]:
+    """Which rows are of each day, sorted as the table says."""
     time_ms = rows[table.time].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
     day = local_ms(time_ms, make.catalogue.time_zone) // DAY_MS
     order = np.lexsort([*(_ranks(rows[name]) for name in reversed(table.sort)), day])
     sorted_day = day[order]
     bounds = [0, *(np.flatnonzero(np.diff(sorted_day)) + 1).tolist(), len(order)]
     for first, end in pairwise(bounds):
-        yield EPOCH + timedelta(days=int(sorted_day[first])), make.taken(table.name, rows, order[first:end])
+        yield EPOCH + timedelta(days=int(sorted_day[first])), order[first:end]
 
 
 def _ranks(column: pa.ChunkedArray) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 
 THRESHOLDS = (20_000, 50, 100)  # objects before a young collection, and how many of each before the next older one
@@ -15,3 +16,4 @@ def set_collector() -> None:
     gc.set_threshold(*THRESHOLDS)
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # else libraries complain of leaks
