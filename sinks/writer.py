@@ -19,13 +19,12 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from models.catalogue import Catalogue
 from models.outputs import BatchOutput
-from sinks.day_files import PARQUET, SNAPSHOTS, remove, write_days
+from sinks.day_files import remove, write_days
 from sinks.parts import Added, Part, gathered, source_of
 from sinks.rows import RowMaker, position_of
-from sinks.schemas import DAY, FEATURES, LakeTable, tables
+from sinks.schemas import DAY, LakeTable, tables
 
 ABOUT = "zhice.json"  # beside the tables: what a reader must know of the catalogue
-FILES_A_DAY: Final = 8  # on average, beyond which merging them is worth the work
 ATTEMPTS: Final = 20  # of a commit that other writers overtake
 
 
@@ -180,14 +179,3 @@ class Lake:
             remove(place, files)
             raise
         delta.update_incremental()
-
-    def compact(self, files_a_day: int = FILES_A_DAY) -> None:
-        """Merge small files, where a table has more than so many a day. Raises LakeError."""
-        try:
-            for name, (_, delta) in self._tables.items():
-                delta.update_incremental()
-                files = delta.file_uris()
-                if len(files) > files_a_day * len({os.path.dirname(file) for file in files}):
-                    delta.optimize.compact(writer_properties=SNAPSHOTS if name == FEATURES else PARQUET)
-        except (OSError, DeltaError) as error:
-            raise LakeError(f"the lake at {self.path} cannot be compacted: {error}") from error

@@ -15,6 +15,7 @@ from models.decoding import Decoder
 from models.layout import Layout
 from models.records import Records
 from models.shard import Shard
+from sinks.compaction import compact
 from sinks.writer import Lake
 from streams.catalogues import read_catalogue
 from streams.collector import set_collector
@@ -62,7 +63,7 @@ def run(backtest: Backtest, threads: int, progress: Callable[[int], None]) -> in
         for lane in (*lanes, commits):
             lane.settle()
     lake.commit()
-    lake.compact()
+    compact(lake.path)
     return total
 
 

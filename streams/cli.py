@@ -17,6 +17,7 @@ from click.shell_completion import get_completion_class
 from streams import settings as worker_settings
 
 CATALOGUE = click.option("--catalogue", default="", metavar="PATH", help="Folder or file; absent: retail_bank.")
+KEEP_HOURS = 168  # as Delta has it
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 LAKE = click.option("--lake", default=".zhice/lake", show_default=True, metavar="DIR", help="Folder of the lake.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -215,6 +216,23 @@ def sql(query: str | None, lake: str, as_json: bool) -> None:
     from streams.show import show_query
 
     show_query(lake, query, as_json)
+
+
+@main.command()
+@LAKE
+@click.option(
+    "--keep-hours", default=KEEP_HOURS, show_default=True, type=click.IntRange(min=1),
+    help="Remove files that have not counted for so long; who reads a table must be done with them by then.",
+)  # fmt: skip
+def compact(lake: str, keep_hours: int) -> None:
+    """Merge the small files of the lake's days; workers may go on meanwhile.
+
+    Example: zhice compact --lake .zhice/lake
+    """
+    from sinks.compaction import compact as compact_lake
+
+    for table, before, after, removed in compact_lake(lake, keep_hours=keep_hours):
+        click.echo(f"{table:<12} {before:>6,} files, now {after:,}; {removed:,} removed that no longer counted")
 
 
 @main.command()

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from models.layout import Layout
 from models.outputs import BatchOutput
+from sinks.compaction import compact
 from sinks.writer import Lake
 from streams import app
 from streams.record_files import read_records
@@ -78,7 +79,7 @@ def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress:
     finally:
         sender.terminate()
         sender.join()
-    lake.compact()
+    compact(lake.path)
     return worker
 
 

@@ -91,6 +91,19 @@ def test_what_the_pod_mounts_is_there_and_what_it_writes_can_be_written() -> Non
     assert {"name": "lake", "persistentVolumeClaim": {"claimName": claim}} in POD["volumes"]
 
 
+def test_the_lake_of_the_workers_is_compacted() -> None:
+    pod = KUBERNETES["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    command, *options = container["args"]
+    assert main.commands[command].make_context(command, list(options)).params["lake"] == pod_environment()["ZHICE_LAKE"]
+    assert container["image"] == CONTAINER["image"] and pod["securityContext"] == POD["securityContext"]
+    lake = {
+        "name": "lake",
+        "persistentVolumeClaim": {"claimName": KUBERNETES["PersistentVolumeClaim"]["metadata"]["name"]},
+    }
+    assert lake in pod["volumes"] and {"name": "lake", "mountPath": "/lake"} in container["volumeMounts"]
+
+
 def test_compose_waits_for_kafka_and_reaches_it() -> None:
     worker, kafka = COMPOSE["services"]["worker"], COMPOSE["services"]["kafka"]
     assert worker["depends_on"] == {"kafka": {"condition": "service_healthy"}} and "healthcheck" in kafka

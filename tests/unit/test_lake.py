@@ -150,16 +150,6 @@ def test_a_failed_commit_keeps_the_rows(
     assert _rows(tmp_path / "failed") == _rows(tmp_path / "whole")
 
 
-def test_compaction_changes_no_row(tmp_path: Path, made: list[BatchOutput]) -> None:
-    lake = Lake(tmp_path, small_catalogue())
-    for output in made:
-        lake.add(output)
-        lake.commit()
-    before = _rows(tmp_path)
-    lake.compact(files_a_day=1)
-    assert _rows(tmp_path) == before
-
-
 def test_every_view_of_the_small_catalogue_answers(tmp_path: Path, made: list[BatchOutput]) -> None:
     _write(tmp_path, made)
     with connect(tmp_path) as connection:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from deltalake import DeltaTable
 
 from models.outputs import BatchOutput
 from sinks.lake import TABLES, connect
@@ -79,18 +78,6 @@ def test_a_lake_is_of_one_catalogue_and_time_zone(tmp_path: Path, change: dict[s
     Lake(tmp_path, small_catalogue())
     with pytest.raises(LakeError, match=message):
         Lake(tmp_path, msgspec.structs.replace(small_catalogue(), **change))
-
-
-def test_compaction_keeps_rows_and_leaves_a_file_a_day(tmp_path: Path, made: list[BatchOutput]) -> None:
-    lake = Lake(tmp_path, small_catalogue())
-    for output in made:
-        lake.add(output)
-        lake.commit()
-    before = _rows(tmp_path)
-    lake.compact(files_a_day=1)
-    assert _rows(tmp_path) == before
-    table = DeltaTable(tmp_path / "events")
-    assert len(table.file_uris()) == len(table.partitions()) > 1
 
 
 def test_a_commit_of_others_in_between_is_not_overlooked(tmp_path: Path, made: list[BatchOutput]) -> None:
