@@ -25,7 +25,7 @@ from streams.routing import Router
 
 CHUNK_RECORDS = 32_768  # of one partition that are folded at once, at most
 QUEUED = 4  # chunks that may wait for a thread
-COMMIT_RECORDS = 200_000  # read between two commits of the lake: twice as many may be in memory
+COMMIT_RECORDS = 100_000  # read between two commits of the lake: twice as many may be in memory
 
 
 @dataclass(frozen=True)
