@@ -46,8 +46,8 @@ class Log:
         return replace(self, events=events, customers=self.customers * events // self.events)
 
 
-def events_of(log: Log) -> Iterator[tuple[str, int, bytes]]:
-    """(customer, event time, event as JSON) in order of event time; the closing events of each partition come last."""
+def events_of(log: Log) -> Iterator[tuple[str, bytes]]:
+    """(customer, event as JSON) in order of event time; the closing events of each partition come last."""
     rng = np.random.default_rng([log.seed, log.skewed])
     closing = [(customer, kind) for customer in closing_customers() for kind in CLOSING_TYPES]
     number, count = 0, log.events - len(closing)
@@ -59,10 +59,10 @@ def events_of(log: Log) -> Iterator[tuple[str, int, bytes]]:
         kinds, amounts = rng.integers(0, len(EVENT_TYPES), size), rng.integers(1, LARGEST_AMOUNT + 1, size)
         columns = (column.tolist() for column in (times, customers, kinds, amounts))
         for time, customer, kind, amount in zip(*columns, strict=True):
-            yield f"C{customer:08d}", time, _event(number, EVENT_TYPES[kind], f"C{customer:08d}", time, amount)
+            yield f"C{customer:08d}", _event(number, EVENT_TYPES[kind], f"C{customer:08d}", time, amount)
             number += 1
     for customer, kind in closing:
-        yield customer, START_MS + SPAN_MS, _event(number, kind, customer, START_MS + SPAN_MS, LARGEST_AMOUNT)
+        yield customer, _event(number, kind, customer, START_MS + SPAN_MS, LARGEST_AMOUNT)
         number += 1
 
 
@@ -93,10 +93,10 @@ def produce(broker: str, topic: str, log: Log) -> None:
         "bootstrap.servers": broker, "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 20,
         "batch.num.messages": 10_000, "queue.buffering.max.messages": 500_000, "queue.buffering.max.kbytes": 1 << 19,
     })  # fmt: skip
-    for number, (customer, event_time, event) in enumerate(events_of(log)):
+    for number, (customer, event) in enumerate(events_of(log)):
         while True:
             try:
-                producer.produce(topic, key=customer, value=event, timestamp=event_time)
+                producer.produce(topic, key=customer, value=event)
                 break
             except BufferError:
                 producer.poll(0.1)

@@ -41,14 +41,14 @@ class Happened(NamedTuple):
     amount: int
 
 
-def triggers_of(events: Iterable[tuple[str, int, bytes]]) -> dict[str, Trigger]:
+def triggers_of(events: Iterable[tuple[str, bytes]]) -> dict[str, Trigger]:
     """Every trigger of a log, by event id."""
     history: defaultdict[str, list[Happened]] = defaultdict(list)
     stages: defaultdict[str, str] = defaultdict(lambda: "browse")
     triggers: dict[str, Trigger] = {}
-    for customer, time, value in events:
+    for customer, value in events:
         event = json.loads(value)
-        kind = event["event"]
+        kind, time = event["event"], event["event_time"]
         history[customer].append(Happened(time, kind, event["properties"].get("amount", 0)))
         stages[customer] = MOVES.get((stages[customer], kind), stages[customer])
         if kind in LISTENS and stages[customer] in ("apply", "verify", "submit"):
