@@ -13,7 +13,7 @@ from models.columns import Columns, Field
 from models.decisions import Decision
 from models.engine import Pause
 from models.gates import decide
-from models.layout import Layout, text_of
+from models.layout import Layout
 from models.metrics import Metrics
 from models.outputs import BatchOutput
 from models.plan import (
@@ -28,10 +28,10 @@ from models.plan import (
     Status,
     new_out,
 )
+from models.profiles import Profiles
 from models.shard_rows import Rows
 
 ROOM = 4096  # rows of the buffers for transitions, candidates and snapshots
-PROFILES_READ = 100  # customers whose values are read at once
 
 
 class Shard:
@@ -40,6 +40,7 @@ class Shard:
     def __init__(self, layout: Layout, topic: str, partition: int) -> None:
         self.layout, self.topic, self.partition = layout, topic, partition
         self.rows = Rows(layout)
+        self._profiles = Profiles(layout, self.rows)
         self.metrics = Metrics()
         self.next_offset = 0
         self.migration: list[str] = []  # what a restore made of another catalogue's state
@@ -107,7 +108,7 @@ class Shard:
     def profile(self, customer_id: str) -> dict[str, Any] | None:
         """Features, tags and stages of a customer and of their instances; None for one that is not known here."""
         row = self.rows.customer_row(customer_id)
-        return None if row < 0 else next(self._profiles(np.array([row])))
+        return None if row < 0 else next(self._profiles.of(np.array([row])))
 
     def changed_profiles(self) -> Iterator[dict[str, Any]]:
         """The profiles of customers that took events since the last call, each as of the moment at which it is made.
@@ -116,34 +117,7 @@ class Shard:
         """
         rows = np.flatnonzero(self.rows.touched)
         self.rows.touched[rows] = False
-        return self._profiles(rows)
-
-    def _profiles(self, customers: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
-        state, count = self.rows.state, self.rows.instances.count
-        owners = state.owner[:count]
-        instances = np.flatnonzero(np.isin(owners, customers))
-        instances = instances[np.argsort(owners[instances], kind="stable")]
-        for first in range(0, len(customers), PROFILES_READ):
-            some = customers[first : first + PROFILES_READ]
-            own = slice(*np.searchsorted(owners[instances], (some[0], some[-1] + 1)))
-            yield from self._made(some, instances[own])
-
-    def _made(self, customers: NDArray[np.int64], instances: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
-        """The profiles of some customers, ascending, and of their instances: all values are read first."""
-        state, parts = self.rows.state, list[Any]()
-        for entity in self.layout.entities[1:]:
-            own = instances[state.entity[instances] == entity.number]
-            bounds = (np.searchsorted(state.owner[own], customers, side=side) for side in ("left", "right"))
-            parts.append((entity, self.rows.instances.texts(own), self._read(entity.number, own), *bounds))
-        ids, values, clock = self.rows.customers.texts(customers), self._read(0, customers), self.clock
-        for number in range(ids.count):
-            entities = [
-                {"entity": entity.name, "entity_id": names.text(at), **self._shown(entity.number, read[at])}
-                for entity, names, read, first, end in parts
-                for at in range(first[number], end[number])
-            ]
-            customer = {"customer_id": ids.text(number), "as_of": clock}
-            yield customer | self._shown(0, values[number]) | {"entities": entities}
+        return self._profiles.of(rows)
 
     def dump(self) -> list[tuple[bytes, bytes]]:
         """(key, value) of each dirty page and, last, of the closing record; nothing is dirty afterwards."""
@@ -180,24 +154,6 @@ class Shard:
             columns.properties[applied, amount] if amount is not None else np.full(len(applied), np.nan),
         )
         return self.metrics.close(clock, columns.offset)
-
-    def _shown(self, entity: int, values: NDArray[np.float64]) -> dict[str, Any]:
-        """Features, tags and stages of one row of an entity, as users see them."""
-        shown = self.layout.entities[entity]
-        features, tags = len(shown.features), len(shown.features) + len(shown.tags)
-        types = self.layout.profile_types
-        texts = [text_of(value, types[name]) for name, value in zip(shown.profile_names, values.tolist(), strict=True)]
-        return {
-            "features": dict(zip(shown.features, texts[:features], strict=True)),
-            "tags": dict(zip(shown.tags, texts[features:tags], strict=True)),
-            "stages": dict(zip(shown.journeys, texts[tags:], strict=True)),
-        }
-
-    def _read(self, entity: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Profile values, float64[rows, names]."""
-        values = np.empty((len(rows), len(self.layout.entities[entity].profile_names)))
-        engine.read_rows(self.layout.plan, self.rows.state, int(entity > 0), rows, entity, values, self._new_out(0))
-        return values
 
 
 class _Step:

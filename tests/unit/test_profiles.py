@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models import shard as shard_module
+from models import profiles
 from models.decoding import Decoder
 from models.layout import Layout
 from models.shard import Shard
@@ -18,7 +18,7 @@ from streams.simulate import SimulationSettings, write_file
 
 
 def test_all_that_changed_are_made_each_as_of_its_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shard_module, "PROFILES_READ", 8)
+    monkeypatch.setattr(profiles, "READ", 8)
     write_file(SimulationSettings(events=3_000, customers=60, days=20), tmp_path / "bank.jsonl")
     layout = Layout.compile(read_catalogue())
     decoder, shard = Decoder(layout.event_layout), Shard(layout, "zhice.events", 0)
