@@ -11,6 +11,7 @@ from typing import Any
 
 import faust
 from aiokafka import TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.transport.utils import DefaultSchedulingStrategy
@@ -68,6 +69,7 @@ class BatchConsumer(KafkaConsumer):
         """Called in each rebalance, before anything of the new assignment is fetched."""
         self._held = set(assigned)
         self._next.clear()
+        StickyPartitionAssignor.on_generation_assignment(generation_id)  # of two members' claims the newer counts
         await self.app.on_assigned({tp.partition for tp in assigned})
         await super().on_partitions_assigned(assigned, generation_id)
 

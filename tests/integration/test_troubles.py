@@ -256,17 +256,22 @@ def hears_sigterm(pid: int) -> bool:
 
 
 def test_a_rebalance_leaves_what_stays_as_it_is(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
-    """A worker that joins restores its half, and the other reads nothing anew; when it leaves, its half comes back."""
+    """Who joins restores its share, and the others read nothing anew; when it leaves, they restore what it had."""
     settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=10_000)
-    logs = [tmp_path / "first.log", tmp_path / "second.log"]
+    logs = [tmp_path / "first.log", tmp_path / "second.log", tmp_path / "third.log"]
     with ended(start_worker(settings, logs[0])) as first:
         wait_for(lambda: restored(logs[0]) == 4, "four partitions", DEADLINE_S, logs[0])
         with ended(start_worker(settings, logs[1])) as second:
             wait_for(lambda: restored(logs[1]) == 2, "two partitions", DEADLINE_S, logs[1])
             wait_for(lambda: archived(settings.lake) >= records, "all", DEADLINE_S, logs[1])
             assert restored(logs[0]) == 4
+            with ended(start_worker(settings, logs[2])) as third:
+                wait_for(lambda: restored(logs[2]) == 1, "one partition", DEADLINE_S, logs[2])
+                assert [restored(log) for log in logs] == [4, 2, 1]
+                stop(third, logs[2])
+            wait_for(lambda: sum(map(restored, logs)) == 8, "one more partition", DEADLINE_S, logs[0])
             stop(second, logs[1])
-        wait_for(lambda: restored(logs[0]) == 6, "two more partitions", DEADLINE_S, logs[0])
+        wait_for(lambda: sum(map(restored, logs)) == 10, "two more partitions", DEADLINE_S, logs[0])
         stop(first, logs[0])
     assert_exact(settings, records)
     assert repeats(settings) == 0
