@@ -24,7 +24,6 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.memory_records import MemoryRecords
@@ -37,8 +36,6 @@ from models.records import Records
 from models.texts import Bytes, Ints
 
 AIOKAFKA: Final = "0.14.0"
-# A group chooses the first that all its members have; those of version 0.1.0 from before had only the second.
-ASSIGNORS: Final = (StickyPartitionAssignor, RoundRobinPartitionAssignor)
 THREAD_STOP_S: Final = 3.0
 MIN_RECORD_BYTES: Final = 7  # of a record on the wire
 DECODERS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
@@ -79,11 +76,12 @@ class RecordsThread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
         """Faust reads uncommitted records: events that a worker sent on, or a producer took back, would come twice.
 
-        And its assignor deals partitions out anew each time; one that stays where it was is not restored.
+        And its assignor moves partitions that could stay, and need no restore then. It is still offered: a group takes
+        the first that all its members have, and others may not be of this version yet.
         """
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
-        consumer._partition_assignment_strategy = ASSIGNORS
+        consumer._partition_assignment_strategy = [StickyPartitionAssignor, *consumer._partition_assignment_strategy]
         return consumer
 
     async def on_start(self) -> None:

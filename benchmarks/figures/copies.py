@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 from numpy.typing import NDArray
 
 from models.catalogue import Catalogue
+from sinks.compaction import compact
 from sinks.day_files import write_days
 from sinks.lake import connect
 from sinks.rows import RowMaker
@@ -36,7 +37,7 @@ def multiply(
             parts = _parts(rows.cast(table.schema), commits)
             for files in pool.map(lambda part: write_days(place, table, _copied(part, copies), make), parts):  # noqa: B023
                 delta.create_write_transaction(files, "append", table.schema, [DAY])
-    lake.compact()
+    compact(lake.path)
 
 
 def _parts(rows: pa.Table, commits: int) -> Iterator[pa.Table]:

@@ -14,7 +14,8 @@ from tests.chaos.report import line
 from tests.chaos.scenarios import NO_DISK, SCENARIOS, SHORT
 from tests.conftest import Broker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+# One after another: each has four workers and a broker, and deadlines.
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("chaos")]
 SEED = int(os.environ.get("SEED") or 1)
 
 

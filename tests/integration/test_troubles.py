@@ -34,23 +34,23 @@ DEADLINE_S = 90
 # A broker that has just started: the topic is missing when partitions are assigned, and there when it is asked again.
 FORGETFUL = """
 from aiokafka.cluster import ClusterMetadata
-from faust.assignor.partition_assignor import PartitionAssignor
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from streams.cli import main
 
-known, assign, update = ClusterMetadata.partitions_for_topic, PartitionAssignor.assign, ClusterMetadata.update_metadata
-assigned = False
+known, update = ClusterMetadata.partitions_for_topic, ClusterMetadata.update_metadata
+assign, assigned = StickyPartitionAssignor.assign, False
 
-def assign_once(self, *arguments):
+def assign_once(*arguments):
     global assigned
     assigned = True
-    return assign(self, *arguments)
+    return assign(*arguments)
 
 def update_again(self, metadata):
     if assigned:
         ClusterMetadata.partitions_for_topic = known
     return update(self, metadata)
 
-PartitionAssignor.assign, ClusterMetadata.update_metadata = assign_once, update_again
+StickyPartitionAssignor.assign, ClusterMetadata.update_metadata = assign_once, update_again
 ClusterMetadata.partitions_for_topic = lambda self, topic: None if topic.endswith(".events") else known(self, topic)
 main()
 """
@@ -280,12 +280,12 @@ def test_a_rebalance_leaves_what_stays_as_it_is(apache_kafka: Any, topic_prefix:
 def test_a_topic_that_was_missing_in_an_assignment_is_assigned_later(
     apache_kafka: Any, topic_prefix: str, tmp_path: Path
 ) -> None:
-    """Faust assigns nothing of it and waits for the next metadata: five minutes by default."""
+    """Nobody is assigned anything of it until the next metadata: five minutes by default."""
     settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=1_000)
     log = tmp_path / "worker.log"
     with ended(start(["-c", FORGETFUL, "worker", *options(settings)], log)) as worker:
         wait_for(lambda: archived(settings.lake) >= records, "all", DEADLINE_S, log)
-        assert "Ignoring missing topic" in log.read_text()
+        assert "No partition metadata for topic" in log.read_text()
         stop(worker, log)
     assert_exact(settings, records)
 
