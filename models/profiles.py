@@ -36,9 +36,10 @@ class Profiles:
         owners = self.rows.state.owner[: self.rows.instances.count]
         instances = np.flatnonzero(np.isin(owners, customers))
         instances = instances[np.argsort(owners[instances], kind="stable")]
+        owned_by = owners[instances]
         for first in range(0, len(customers), READ):
             some = customers[first : first + READ]
-            own = slice(*np.searchsorted(owners[instances], (some[0], some[-1] + 1)))
+            own = slice(*np.searchsorted(owned_by, (some[0], some[-1] + 1)))
             yield from self._made(some, instances[own])
 
     def _made(self, customers: NDArray[np.int64], instances: NDArray[np.int64]) -> Iterator[dict[str, Any]]:

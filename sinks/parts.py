@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from models.outputs import BatchOutput
 from sinks.arrays import kept
-from sinks.rows import POSITIONS, RowMaker
+from sinks.rows import POSITIONS, RowMaker, is_finish
 
 JOINED_BYTES: Final = 1 << 20  # of record batches whose outputs are joined: copying more costs more than it saves
 
@@ -41,14 +41,10 @@ class Added(NamedTuple):
     def source(self) -> str:
         return source_of(self.output)
 
-    @property
-    def is_finish(self) -> bool:
-        return len(self.output.columns) == 0
-
     def parts(self, make: RowMaker) -> Iterator[tuple[str, Part]]:
         """What it brings each table, but for what was added before."""
         for name, rows in make.tables(self.output).items():
-            part = Part(self.source, int(self.is_finish), rows)
+            part = Part(self.source, int(is_finish(self.output)), rows)
             if (new := part.after(self.before)).num_rows:
                 yield name, part._replace(rows=new)
 
@@ -80,7 +76,7 @@ class _Group:
         if not self.added:
             return True
         last = self.added[-1]
-        if last.is_finish or one.is_finish or one.output.first_offset < last.output.next_offset:
+        if is_finish(last.output) or is_finish(one.output) or one.output.first_offset < last.output.next_offset:
             return False
         return self.bytes + len(one.output.columns.data) <= JOINED_BYTES
 

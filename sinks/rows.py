@@ -36,9 +36,14 @@ FIRST_MS, LAST_MS = -62_135_510_400_000, 253_402_214_399_999  # 0001-01-02 and 9
 _json = msgspec.json.Encoder().encode
 
 
+def is_finish(output: BatchOutput) -> bool:
+    """Whether this is of no record: what `Shard.finish` put out."""
+    return len(output.columns) == 0
+
+
 def position_of(output: BatchOutput) -> int:
     """How far the tables are after this output: 2 × offset for a record, 2 × next offset − 1 for a finish."""
-    return POSITIONS * output.next_offset - (1 if len(output.columns) == 0 else POSITIONS)
+    return POSITIONS * output.next_offset - (1 if is_finish(output) else POSITIONS)
 
 
 class RowMaker:

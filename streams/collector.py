@@ -11,7 +11,7 @@ THRESHOLDS = (20_000, 50, 100)  # objects before a young collection, and how man
 def set_collector() -> None:
     """Collect less often: with Python's defaults a fifth of the worker's time goes into collections.
 
-    Nor are what modules hold looked at: a collection takes up to a microsecond an object, in which nothing else runs.
+    Nor is what modules hold looked at: a collection takes up to a microsecond an object, in which nothing else runs.
     """
     gc.set_threshold(*THRESHOLDS)
     gc.collect()

@@ -15,6 +15,7 @@ from models.layout import Layout
 from models.outputs import BatchOutput
 from models.records import Records
 from models.shard import Shard
+from sinks.lake import TABLES, connect
 
 TOPIC = "zhice.events"
 SMALL = Path(__file__).parent / "catalogues" / "small.toml"
@@ -54,6 +55,12 @@ def outputs(catalogue: Catalogue, log: Sequence[LogRecord], batch: int = 100, pa
     decoder, shard = Decoder(layout.event_layout), Shard(layout, TOPIC, partition)
     parts = [log[first : first + batch] for first in range(0, len(log), batch)]
     return [*(shard.process(decoder.columns(TOPIC, partition, Records.of(part))) for part in parts), shard.finish()]
+
+
+def lake_rows(path: Path) -> dict[str, list[str]]:
+    """All rows of all tables of a lake, as text and sorted, for they hold NULL."""
+    with connect(path) as connection:
+        return {name: sorted(map(repr, connection.execute(f"FROM {name}").fetchall())) for name in TABLES}
 
 
 def random_records(seed: int, count: int) -> list[LogRecord]:

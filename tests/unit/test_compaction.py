@@ -10,9 +10,9 @@ from deltalake import DeltaTable
 
 from models.outputs import BatchOutput
 from sinks.compaction import compact
-from sinks.lake import TABLES, NoLakeError, connect
+from sinks.lake import TABLES, NoLakeError
 from sinks.writer import Lake
-from tests.small_logs import outputs, random_records, small_catalogue
+from tests.small_logs import lake_rows, outputs, random_records, small_catalogue
 
 CHECKPOINT_COMMITS = 100  # after which Delta's log begins anew
 
@@ -29,11 +29,6 @@ def write(lake: Lake, made: list[BatchOutput]) -> None:
         lake.commit()
 
 
-def rows(path: Path) -> dict[str, list[str]]:
-    with connect(path) as connection:
-        return {name: sorted(map(repr, connection.execute(f"FROM {name}").fetchall())) for name in TABLES}
-
-
 def on_disk(path: Path) -> set[str]:
     return {str(file) for name in TABLES for file in (path / name).rglob("*.parquet") if "_delta_log" not in file.parts}
 
@@ -44,14 +39,14 @@ def counting(path: Path) -> set[str]:
 
 def test_it_keeps_rows_and_leaves_a_file_a_day(tmp_path: Path, made: list[BatchOutput]) -> None:
     write(Lake(tmp_path, small_catalogue()), made)
-    before, files = rows(tmp_path), counting(tmp_path)
+    before, files = lake_rows(tmp_path), counting(tmp_path)
     report = {one.table: one for one in compact(tmp_path, files_a_day=1)}
-    assert rows(tmp_path) == before
+    assert lake_rows(tmp_path) == before
     table = DeltaTable(tmp_path / "events")
     assert len(table.file_uris()) == len(table.partitions()) == report["events"].after < report["events"].before
     assert on_disk(tmp_path) == files | counting(tmp_path), "who has listed the files may still read them"
     assert sum(one.removed for one in compact(tmp_path, files_a_day=1, keep_hours=0)) > 0
-    assert on_disk(tmp_path) == counting(tmp_path) and rows(tmp_path) == before
+    assert on_disk(tmp_path) == counting(tmp_path) and lake_rows(tmp_path) == before
 
 
 def test_a_writer_goes_on_meanwhile(tmp_path: Path, made: list[BatchOutput]) -> None:
@@ -65,7 +60,7 @@ def test_a_writer_goes_on_meanwhile(tmp_path: Path, made: list[BatchOutput]) -> 
         merged += sum(one.before > one.after for one in compact(tmp_path / "both", files_a_day=1))
     writing.join()
     assert merged
-    assert rows(tmp_path / "both") == rows(tmp_path / "alone")
+    assert lake_rows(tmp_path / "both") == lake_rows(tmp_path / "alone")
 
 
 def test_the_log_of_many_commits_begins_anew(tmp_path: Path) -> None:

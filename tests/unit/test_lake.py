@@ -10,9 +10,9 @@ from deltalake.exceptions import DeltaError
 
 from models.catalogue import Catalogue, load
 from models.outputs import BatchOutput
-from sinks.lake import TABLES, connect, views
+from sinks.lake import connect, views
 from sinks.writer import Lake, LakeError
-from tests.small_logs import DAY, HOUR, MINUTE, START, outputs, random_records, records, small_catalogue
+from tests.small_logs import DAY, HOUR, MINUTE, START, lake_rows, outputs, random_records, records, small_catalogue
 
 BANK = """
 [catalogue]
@@ -66,12 +66,6 @@ def _write(path: Path, made: list[BatchOutput], catalogue: Catalogue | None = No
     return lake
 
 
-def _rows(path: Path) -> dict[str, list[Any]]:
-    """All rows of all tables, as text and sorted, for they hold NULL."""
-    with connect(path) as connection:
-        return {name: sorted(map(repr, connection.execute(f"FROM {name}").fetchall())) for name in TABLES}
-
-
 def _view(path: Path, query: str) -> list[Any]:
     with connect(path) as connection:
         return connection.execute(query).fetchall()
@@ -79,7 +73,7 @@ def _view(path: Path, query: str) -> list[Any]:
 
 def test_everything_that_came_out_can_be_read(tmp_path: Path, made: list[BatchOutput]) -> None:
     _write(tmp_path, made)
-    counts = {name: len(rows) for name, rows in _rows(tmp_path).items()}
+    counts = {name: len(rows) for name, rows in lake_rows(tmp_path).items()}
     assert counts == {
         "events": 600,
         "transitions": sum(len(output.transitions) for output in made),
@@ -94,16 +88,16 @@ def test_everything_that_came_out_can_be_read(tmp_path: Path, made: list[BatchOu
 
 def test_a_replay_doubles_nothing(tmp_path: Path, made: list[BatchOutput]) -> None:
     _write(tmp_path, made)
-    before = _rows(tmp_path)
+    before = lake_rows(tmp_path)
     _write(tmp_path, made)
-    assert _rows(tmp_path) == before
+    assert lake_rows(tmp_path) == before
 
 
 def test_a_replay_adds_what_a_shorter_run_has_not_seen(tmp_path: Path, made: list[BatchOutput]) -> None:
     _write(tmp_path / "short", made[:3])
     _write(tmp_path / "short", made)
     _write(tmp_path / "whole", made)
-    assert _rows(tmp_path / "short") == _rows(tmp_path / "whole")
+    assert lake_rows(tmp_path / "short") == lake_rows(tmp_path / "whole")
 
 
 def _fail_at(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> None:
@@ -128,9 +122,9 @@ def test_a_crash_between_two_tables_is_made_up_for(
         _fail_at(patch, 3, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             _write(tmp_path / "crashed", made)
-    assert _rows(tmp_path / "crashed") != _rows(tmp_path / "whole")
+    assert lake_rows(tmp_path / "crashed") != lake_rows(tmp_path / "whole")
     _write(tmp_path / "crashed", made)
-    assert _rows(tmp_path / "crashed") == _rows(tmp_path / "whole")
+    assert lake_rows(tmp_path / "crashed") == lake_rows(tmp_path / "whole")
 
 
 def test_a_failed_commit_keeps_the_rows(
@@ -147,7 +141,7 @@ def test_a_failed_commit_keeps_the_rows(
     for output in made[4:]:
         lake.add(output)
     lake.commit()
-    assert _rows(tmp_path / "failed") == _rows(tmp_path / "whole")
+    assert lake_rows(tmp_path / "failed") == lake_rows(tmp_path / "whole")
 
 
 def test_every_view_of_the_small_catalogue_answers(tmp_path: Path, made: list[BatchOutput]) -> None:

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from models.outputs import BatchOutput
-from sinks.lake import TABLES, connect
+from sinks.lake import connect
 from sinks.writer import Lake, LakeError
-from tests.small_logs import START, outputs, random_records, records, small_catalogue
+from tests.small_logs import START, lake_rows, outputs, random_records, records, small_catalogue
 
 
 @pytest.fixture(scope="module")
@@ -26,22 +26,17 @@ def _write(path: Path, made: list[BatchOutput]) -> Lake:
     return lake
 
 
-def _rows(path: Path) -> dict[str, list[str]]:
-    with connect(path) as connection:
-        return {name: sorted(map(repr, connection.execute(f"FROM {name}").fetchall())) for name in TABLES}
-
-
 def test_a_replay_of_rows_that_still_wait_doubles_nothing(tmp_path: Path, made: list[BatchOutput]) -> None:
     _write(tmp_path / "whole", made)
     _write(tmp_path / "again", [*made[:3], *made])
-    assert _rows(tmp_path / "again") == _rows(tmp_path / "whole")
+    assert lake_rows(tmp_path / "again") == lake_rows(tmp_path / "whole")
 
 
 def test_a_replay_may_be_cut_otherwise(tmp_path: Path, made: list[BatchOutput]) -> None:
     _write(tmp_path / "whole", made)
     _write(tmp_path / "cut", made[:3])
     _write(tmp_path / "cut", outputs(small_catalogue(), random_records(5, 600), batch=77))
-    assert _rows(tmp_path / "cut") == _rows(tmp_path / "whole")
+    assert lake_rows(tmp_path / "cut") == lake_rows(tmp_path / "whole")
 
 
 def test_a_writer_that_lost_its_partition_doubles_nothing_and_goes_on(tmp_path: Path, made: list[BatchOutput]) -> None:
@@ -55,7 +50,7 @@ def test_a_writer_that_lost_its_partition_doubles_nothing_and_goes_on(tmp_path: 
     for output in made[2:]:
         owner.add(output)
     owner.commit()
-    assert _rows(tmp_path / "two") == _rows(tmp_path / "whole")
+    assert lake_rows(tmp_path / "two") == lake_rows(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("received_at", [2**63 - 1, -(2**63), 10**17])
@@ -89,4 +84,4 @@ def test_a_commit_of_others_in_between_is_not_overlooked(tmp_path: Path, made: l
         for output in some:
             lake.add(output)
         lake.commit()
-    assert _rows(tmp_path / "two") == _rows(tmp_path / "whole")
+    assert lake_rows(tmp_path / "two") == lake_rows(tmp_path / "whole")

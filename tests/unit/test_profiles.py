@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from itertools import islice
+from math import nan
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models import profiles
 from models.decoding import Decoder
-from models.layout import Layout
+from models.layout import Layout, text_of
 from models.shard import Shard
 from streams.catalogues import read_catalogue
 from streams.record_files import read_records
@@ -41,3 +43,15 @@ def test_all_that_changed_are_made_each_as_of_its_moment(tmp_path: Path, monkeyp
     assert before != after  # the shard has gone on
     again = {profile["customer_id"]: profile for profile in shard.changed_profiles()}
     assert again == {id_: shard.profile(id_) for id_ in again} and again.keys() < set(ids)
+
+
+def test_rows_at_once_are_shown_as_each_value_is() -> None:
+    """As `text_of` shows what a decision read: NULL, what is true, and strings that are declared or not."""
+    layout = Layout.compile(read_catalogue())
+    values = (nan, 0.0, -1.0)  # what a value of any type may be
+    for entity in layout.entities:
+        names = entity.profile_names
+        rows = np.array([[values[(first + number) % 3] for number in range(len(names))] for first in range(3)])
+        for row, shown in zip(rows.tolist(), profiles.Shape(entity, layout.profile_types).shown(rows), strict=True):
+            flat = [value for part in profiles.PARTS for value in shown[part].values()]
+            assert flat == [text_of(value, layout.profile_types[name]) for value, name in zip(row, names, strict=True)]
