@@ -33,6 +33,7 @@ from models.catalogue_names import (
     tag_order,
 )
 from models.expressions import Type
+from models.policies import ContactLimit, Gate, Holdout, Kind, QuietHours
 from models.windows import default_tile_ms, parse_duration_ms
 
 __all__ = [
@@ -40,13 +41,16 @@ __all__ = [
     "Catalogue",
     "CatalogueError",
     "CatalogueErrors",
+    "ContactLimit",
     "EventType",
     "Feature",
     "Gate",
     "Goal",
+    "Holdout",
     "Journey",
     "JourneyTransition",
     "Listens",
+    "QuietHours",
     "Rule",
     "Tag",
     "Timeout",
@@ -65,8 +69,9 @@ __all__ = [
     "tag_order",
 ]
 
+Factor = str | int | float  # an expression, or its value
+FACTORS: Final = ("propensity", "context", "value", "lever")
 Aggregate = Literal["count", "sum", "min", "max", "last", "first", "distinct"]
-Kind = Literal["marketing", "service"]
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +168,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """`entity` is as written, None for most; `entity_of_rule` tells which it is."""
+    """`entity` is as written, None for most; `entity_of_rule` tells which it is. The score is the product of `FACTORS`."""
 
     name: str
     label: str = ""
@@ -173,14 +178,25 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     action: str
     channel: str
     kind: Kind = "marketing"
+    group: str | None = None
     cooldown: str | None = None
     expires: str = "72h"
     goal: Goal | None = None
+    propensity: Factor | None = None
+    context: Factor | None = None
+    value: Factor | None = None
+    lever: Factor | None = None
 
     @cached_property
     def version(self) -> str:
         """8 hex digits that change with the definition."""
         return _digest(self, 4)
+
+    @property
+    def factors(self) -> dict[str, str]:
+        """The factors of the score that are declared, as expressions."""
+        found = {name: getattr(self, name) for name in FACTORS}
+        return {name: str(factor) for name, factor in found.items() if factor is not None}
 
     @cached_property
     def cooldown_ms(self) -> int | None:
@@ -189,16 +205,6 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def expires_ms(self) -> int:
         return parse_duration_ms(self.expires)
-
-
-class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """`kinds` and `channels`: of the rules that the gate is for; None for all."""
-
-    name: str
-    label: str = ""
-    kinds: tuple[Kind, ...] | None = None
-    channels: tuple[str, ...] | None = None
-    when: str
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -213,6 +219,9 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     journeys: tuple[Journey, ...] = ()
     rules: tuple[Rule, ...] = ()
     gates: tuple[Gate, ...] = ()
+    quiet_hours: tuple[QuietHours, ...] = ()
+    contact_limits: tuple[ContactLimit, ...] = ()
+    holdouts: tuple[Holdout, ...] = ()
 
     @cached_property
     def version(self) -> str:
@@ -243,6 +252,9 @@ ENTRIES: Final[Mapping[str, tuple[str, type[msgspec.Struct]]]] = {
     "journey": ("journeys", Journey),
     "rule": ("rules", Rule),
     "gate": ("gates", Gate),
+    "quiet_hours": ("quiet_hours", QuietHours),
+    "contact_limit": ("contact_limits", ContactLimit),
+    "holdout": ("holdouts", Holdout),
 }
 PARTS: Final[Mapping[str, type[msgspec.Struct]]] = {"transition": JourneyTransition, "timeout": Timeout}
 

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from models import catalogue_names as names
 from models.catalogue_errors import Report
 from models.catalogue_journey_checks import (
-    check_gates,
     check_journeys,
     check_rules,
     check_transition_predicates,
 )
+from models.catalogue_policy_checks import check_policies
 from models.catalogue_references import (
     check_column,
     check_duration,
@@ -41,6 +41,9 @@ LIMITS: Final[Mapping[str, tuple[str, int]]] = {
     "journeys": ("[[journey]]", 64),
     "rules": ("[[rule]]", 1024),
     "gates": ("[[gate]]", 64),
+    "quiet_hours": ("[[quiet_hours]]", 16),
+    "contact_limits": ("[[contact_limit]]", 64),
+    "holdouts": ("[[holdout]]", 16),
 }
 MAX_PROPERTIES: Final = 1024  # of all events together
 MAX_VALUES: Final = 1024  # of a string property
@@ -57,7 +60,7 @@ def check(catalogue: Catalogue, report: Report) -> None:
     right = _check_tags(with_features, report)
     check_transition_predicates(right, report)
     check_rules(right, report)
-    check_gates(right, report)
+    check_policies(right, report)
 
 
 def _check_header(catalogue: Catalogue, report: Report) -> None:
@@ -104,8 +107,6 @@ def _check_names(catalogue: Catalogue, report: Report) -> None:
                 _claim(report, journey, column, f"a column of the journey '{journey.name}'", owners)
     for rule in catalogue.rules:
         check_name(report, rule, "name", rule.name)
-    for gate in catalogue.gates:
-        check_name(report, gate, "name", gate.name)
     for attribute in LIMITS:
         _check_unique(getattr(catalogue, attribute), report)
 

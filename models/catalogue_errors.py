@@ -89,6 +89,7 @@ class Report:
             self.excuse("entity", str(entry.get("entity", "")))
         if table == "rule":
             self.excuse("channel", str(entry.get("channel", "")))
+            self.excuse("group", str(entry.get("group", "")))
 
     def in_order(self, tables: Sequence[str]) -> list[CatalogueError]:
         """The errors by file, then by table, then as they were found; each once."""

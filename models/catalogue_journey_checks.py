@@ -1,4 +1,4 @@
-"""The checks of journeys, and of the rules and gates that act on where customers stand in them."""
+"""The checks of journeys, and of the rules that act on where customers stand in them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from models.catalogue_references import (
     check_events,
     check_list,
     check_name,
+    check_number,
     check_predicate,
     check_text,
 )
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 MAX_STAGES: Final = 64
 MAX_TRANSITIONS: Final = 1024  # of a journey
-BUILT_IN_GATES: Final = ("expired", "cooldown")
 
 
 # --- journeys --------------------------------------------------------------------------------------------------------
@@ -122,6 +122,10 @@ def check_rules(catalogue: Catalogue, report: Report) -> None:
         check_text(report, rule, "channel", rule.channel)
         check_duration(report, rule, "cooldown", rule.cooldown)
         check_duration(report, rule, "expires", rule.expires)
+        if rule.group is not None:
+            check_text(report, rule, "group", rule.group)
+        for field, factor in rule.factors.items():
+            check_number(catalogue, report, rule, field, factor, names.score_names(catalogue, rule))
         if rule.goal is not None:
             events = {event.name for event in catalogue.events}
             report.is_known(rule, "goal.event", "event", rule.goal.event, events)
@@ -182,21 +186,3 @@ def _check_timer(journey: Journey, stage: str, rule: Rule, report: Report) -> No
     if not is_due:
         message = f"'{rule.listens.after}' is never due: the stage's timeout is after '{timeout.after}'"
         report.add(rule, "listens.after", message)
-
-
-# --- gates -----------------------------------------------------------------------------------------------------------
-
-
-def check_gates(catalogue: Catalogue, report: Report) -> None:
-    channels = {rule.channel for rule in catalogue.rules}
-    readable = names.gate_names(catalogue)
-    for gate in catalogue.gates:
-        if gate.name in BUILT_IN_GATES:
-            report.add(gate, "name", f"'{gate.name}' is the name of a gate that every rule has")
-        if gate.kinds is not None:
-            check_list(report, gate, "kinds", gate.kinds)
-        if gate.channels is not None:
-            check_list(report, gate, "channels", gate.channels)
-            for channel in gate.channels:
-                report.is_known(gate, "channels", "channel", channel, channels)
-        check_predicate(catalogue, report, gate, "when", gate.when, readable)

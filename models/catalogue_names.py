@@ -134,6 +134,11 @@ def gate_names(catalogue: Catalogue) -> dict[str, Type]:
     return state_names(catalogue, [CUSTOMER])
 
 
+def score_names(catalogue: Catalogue, rule: Rule) -> dict[str, Type]:
+    """What the factors of a rule's score may read: features, tags and stages of the customer and of its own entity."""
+    return state_names(catalogue, [CUSTOMER, entity_of_rule(catalogue, rule)])
+
+
 def names_of_rule(catalogue: Catalogue, rule: Rule) -> dict[str, Type]:
     """What the `when` of this rule may read."""
     entity, journey = entity_of_rule(catalogue, rule), journey_of_rule(catalogue, rule)

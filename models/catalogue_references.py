@@ -117,6 +117,14 @@ def check_predicate(
         report.add(entry, field, f"must be true or false, but is {describe(expression.type)}")
 
 
+def check_number(
+    catalogue: Catalogue, report: Report, entry: object, field: str, text: str, names: Mapping[str, Type]
+) -> None:
+    expression = check_expression(catalogue, report, entry, field, text, names)
+    if expression is not None and expression.type.kind is not Kind.NUMBER:
+        report.add(entry, field, f"must be a number, but is {describe(expression.type)}")
+
+
 def check_expression(
     catalogue: Catalogue, report: Report, entry: object, field: str, text: str, names: Mapping[str, Type]
 ) -> Expression | None:
