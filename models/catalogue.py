@@ -168,7 +168,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """`entity` is as written, None for most; `entity_of_rule` tells which it is. The score is the product of `FACTORS`."""
+    """`entity` is as written, None for most; `entity_of_rule` tells which it is. `FACTORS` make the score."""
 
     name: str
     label: str = ""
