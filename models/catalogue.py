@@ -69,7 +69,7 @@ __all__ = [
     "tag_order",
 ]
 
-Factor = str | int | float  # an expression, or its value
+Factor = str | float  # an expression, or its value
 FACTORS: Final = ("propensity", "context", "value", "lever")
 Aggregate = Literal["count", "sum", "min", "max", "last", "first", "distinct"]
 

@@ -12,7 +12,7 @@ from models.layout import Layout
 from models.pages import PageError
 from models.shard_rows import Rows
 
-HELD_ROWS = 256  # candidates of one page: about 128 KiB
+HELD_ROWS = 64  # candidates of one page, whose predicates may have 4,096 characters: at most about 400 KiB
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):
