@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.cells import Cells
 from models.jit import kernel
+from models.plan import PAGE_ROWS
 from models.texts import Bytes, Ints, Texts, starts_of
 
 PAGE_FORMAT = 1
@@ -61,6 +62,7 @@ class Closing(msgspec.Struct, frozen=True):
     held: int = 0  # candidates, in pages
 
 
+Cells64 = NDArray[np.float64]
 Kept = TypeVar("Kept", Page, Closing)
 
 
@@ -69,16 +71,26 @@ class PageError(ValueError):
 
 
 @kernel
-def _pack(rows, templates, bits, values):
-    """Note the cells of rows (int64 views) that differ from their templates; returns how many there are."""
-    count, cell = 0, 0
+def _pack(rows, templates, numbers, words, values):
+    """Note the cells of rows (int64 views) that differ from their templates; returns how many there are.
+
+    numbers: int64[rows], of their templates; words: uint64, a bit a cell.
+    """
+    count, cell, word = 0, 0, np.uint64(0)
     for row in range(rows.shape[0]):
+        template = templates[numbers[row]]
         for k in range(rows.shape[1]):
-            if rows[row, k] != templates[row, k]:
-                bits[cell >> 3] |= np.uint8(1 << (cell & 7))
-                values[count] = rows[row, k]
-                count += 1
+            value = rows[row, k]
+            differs = value != template[k]
+            values[count] = value  # written over by the next that differs, if this one does not
+            count += differs
+            word |= np.uint64(differs) << np.uint64(cell & 63)
             cell += 1
+            if cell & 63 == 0:
+                words[(cell >> 6) - 1] = word
+                word = np.uint64(0)
+    if cell & 63:
+        words[cell >> 6] = word
     return count
 
 
@@ -97,22 +109,29 @@ def _unpack(rows, ends, bits, values):
         cell = (cell + 7) // 8 * 8
 
 
-def pack(names: Texts, groups: bytes, rows: NDArray[np.float64], templates: NDArray[np.float64], ids: bytes) -> bytes:
-    """One page. rows, templates: float64[n, cells], C-contiguous."""
-    bits = np.zeros((rows.size + 7) // 8, np.uint8)
-    values = np.empty(rows.size, np.int64)
-    count = _pack(rows.view(np.int64), templates.view(np.int64), bits, values)
-    page = Page(
-        format=PAGE_FORMAT,
-        width=rows.shape[1],
-        names=names.packed().data,
-        sizes=memoryview(names.size.astype(np.int32).tobytes()),
-        groups=memoryview(groups),
-        bits=bits.data,
-        values=memoryview(values[:count].tobytes()),
-        ids=memoryview(ids),
-    )
-    return msgspec.msgpack.encode(page)
+class Packer:
+    """Packs pages of one matrix. It keeps its buffers: memory that is new for each page costs more than the packing."""
+
+    def __init__(self, templates: Cells64) -> None:
+        """templates: float64[k, cells], C-contiguous."""
+        self._templates = templates.view(np.int64)
+        cells = PAGE_ROWS * templates.shape[1]
+        self._words, self._values = np.empty(cells // 64, np.uint64), np.empty(cells, np.int64)
+
+    def pack(self, names: Texts, groups: bytes, rows: Cells64, numbers: Ints, ids: bytes) -> bytes:
+        """One page. rows: float64[n, cells], C-contiguous; numbers: int64[n], of their templates."""
+        count = _pack(rows.view(np.int64), self._templates, numbers, self._words, self._values)
+        page = Page(
+            format=PAGE_FORMAT,
+            width=rows.shape[1],
+            names=names.packed().data,
+            sizes=memoryview(names.size.astype(np.int32).tobytes()),
+            groups=memoryview(groups),
+            bits=self._words.view(np.uint8)[: (rows.size + 7) // 8].data,
+            values=self._values[:count].data,
+            ids=memoryview(ids),
+        )
+        return msgspec.msgpack.encode(page)
 
 
 def read(blob: bytes, type_: type[Kept]) -> Kept:

@@ -41,7 +41,9 @@ class Rows:
         self.layout = layout
         self.customers, self.instances = Names.empty(FIRST_ROWS), Names.empty(FIRST_ROWS)
         self.touched = np.zeros(FIRST_ROWS, np.bool_)  # customers with events since their profile was last asked for
-        self.templates = [layout.template(entity.number) for entity in layout.entities]
+        templates = [layout.template(entity.number) for entity in layout.entities]
+        none = np.empty((0, layout.cells(keyed=True)))
+        self.templates = np.stack(templates[:1]), np.stack(templates[1:]) if templates[1:] else none  # of each matrix
         self._started = [0, 0]  # rows of each matrix that hold their template, or more
         numbers = np.zeros(STATE_NUMBERS, np.int64)
         numbers[CLOCK] = NO_CLOCK
@@ -142,7 +144,7 @@ class Rows:
             )
         groups = self.instances.group[first:end]
         state.owner[first:end], state.entity[first:end] = owner_of(groups), entity_of(groups)
-        state.instances[first:end] = self.templates_of(True, first, end)
+        state.instances[first:end] = self.templates[1][self.template_numbers(1, first, end)]
         state.dirty_instances[first // PAGE_ROWS : (end - 1) // PAGE_ROWS + 1] = True
 
     def grow_heap(self, room: int = 0) -> None:
@@ -152,13 +154,9 @@ class Rows:
             heap_deadline=_grown(self.state.heap_deadline, entries), heap_ref=_grown(self.state.heap_ref, entries)
         )
 
-    def templates_of(self, keyed: bool, first: int, end: int) -> NDArray[np.float64]:
-        """Empty rows for rows first … end - 1 of a matrix, float64[rows, cells]."""
-        if not keyed:
-            return np.broadcast_to(self.templates[0], (end - first, len(self.templates[0])))
-        if end == first:
-            return np.empty((0, self.state.instances.shape[1]))
-        return np.stack(self.templates[1:])[self.state.entity[first:end] - 1]
+    def template_numbers(self, kind: int, first: int, end: int) -> Rows64:
+        """Which of its matrix' templates each of rows first … end - 1 began as, int64[rows]."""
+        return self.state.entity[first:end] - np.int64(1) if kind else np.zeros(end - first, np.int64)
 
     def names_of(self, kinds: Rows64, rows: Rows64) -> tuple[Texts, Texts]:
         """(customer ids, entity ids) of rows; the entity id of a customer is NULL."""

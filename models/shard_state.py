@@ -43,7 +43,8 @@ def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
     grown = _keys(METRICS, shard.metrics.saved, len(shard.metrics.rows), METRIC_ROWS)  # in one minute only added to
     held = _keys(HELD, shard.judge.saved, len(shard.judge.held), HELD_ROWS)
     keys = sorted(dirty.union(shard.unfinished, grown, held), key=_order)
-    records = [(key, _page(shard, *_order(key))) for key in keys]
+    packers = [pages.Packer(templates) for templates in shard.rows.templates]
+    records = [(key, _page(shard, packers, *_order(key))) for key in keys]
     state.dirty_customers[:] = False
     state.dirty_instances[:] = False
     shard.unfinished = set()
@@ -74,7 +75,7 @@ def _order(key: bytes) -> tuple[int, int]:
     return KINDS.index(key[:1]), int(key[1:])
 
 
-def _page(shard: Shard, kind: int, page: int) -> bytes:
+def _page(shard: Shard, packers: list[pages.Packer], kind: int, page: int) -> bytes:
     if kind == METRICS:
         return shard.metrics.rows[page * METRIC_ROWS : (page + 1) * METRIC_ROWS].tobytes()
     if kind == HELD:
@@ -83,11 +84,11 @@ def _page(shard: Shard, kind: int, page: int) -> bytes:
     names = rows.instances if kind else rows.customers
     end = min(first + PAGE_ROWS, names.count)
     matrix = rows.state.instances if kind else rows.state.customers
-    return pages.pack(
+    return packers[kind].pack(
         names.texts(slice(first, end)),
         names.group[first:end].tobytes() if kind else b"",
         matrix[first:end],
-        np.ascontiguousarray(rows.templates_of(kind == 1, first, end)),
+        rows.template_numbers(kind, first, end),
         b"" if kind else rows.state.ids[first:end].tobytes(),
     )
 
