@@ -13,6 +13,7 @@ from tests.strategies_catalogue import DURATIONS, PROPERTIES, Builder, Table
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 EDGES = [int(text[:-1]) * UNITS[text[-1]] for text in DURATIONS]
+EXPIRES = (90 * SECOND, HOUR)  # of some rules
 KINDS = ("event", "event", "event", "event", "event", "event", "near", "far", "tick", "bad", "unknown")
 BROKEN = (b"", b"{", b"\xff\xfe", b"[1]", b"null", b'{"event": "pay"}', b'"text"')
 
@@ -76,13 +77,13 @@ class Log:
         return self.clock + random.randrange(120 * DAY)
 
     def _edge_of_quiet_hours(self, random: Random) -> int:
-        """The next beginning or end of some quiet hours, or a millisecond beside it."""
+        """The next beginning or end of some quiet hours, or so long before it that a rule expires then, about."""
         edge = random.choice(self.quiet_hours)[random.choice(("from", "until", "until"))]
         hour, minute = map(int, edge.split(":"))
         today = datetime.fromtimestamp(self.clock // 1000, self.zone).replace(hour=hour, minute=minute, second=0)
         days = [today + timedelta(days=day) for day in (-1, 0, 1)]
         next_one = next((day for day in days if day.timestamp() * 1000 > self.clock + 1), days[-1])
-        return int(next_one.timestamp()) * 1000 + random.choice((-1, 0, 0, 1))
+        return int(next_one.timestamp()) * 1000 - random.choice((0, 0, 0, *EXPIRES)) + random.choice((-1, 0, 0, 1))
 
     def _event_time(self, random: Random, timestamp: int) -> int:
         form = random.random()
