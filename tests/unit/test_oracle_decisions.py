@@ -76,6 +76,14 @@ def test_each_customer_has_a_moment_of_their_own(decide: Decide) -> None:
     assert [(d.seq, d.decided_at) for d in decisions] == [(n, NOON + HOUR + 1) for n in (1, 2, 4, 5)]
 
 
+def test_customers_are_no_rivals_of_each_other(decide: Decide) -> None:
+    log = Log()
+    for customer in ("c1", "c2"):
+        log.event(0, customer=customer, amount=1)
+    log.tick(HOUR)
+    assert gates(decide(JOURNEY + marketing("r", listens='timeout = "j.paid"'), log)) == [PASSED, PASSED]
+
+
 def test_two_records_of_one_time_are_two_moments(decide: Decide) -> None:
     text = marketing("a") + marketing("b", listens='event = ["view"]')
     log = Log()
@@ -113,8 +121,8 @@ def test_channels_are_apart_and_alone_there_is_no_arbitration(decide: Decide) ->
 
 def test_service_is_no_rival(decide: Decide) -> None:
     text = marketing("m", "value = 9") + rule("s", PAY) + rule("t", PAY)
-    decisions = decide(text, pays(0))
-    assert gates(decisions) == [PASSED, PASSED, PASSED]
+    assert gates(decide(text, pays(0))) == [PASSED, PASSED, PASSED]
+    assert gates(decide(text + marketing("n"), pays(0))) == [WON, PASSED, PASSED, LOST]
 
 
 def test_only_what_comes_as_far_is_a_rival(decide: Decide) -> None:

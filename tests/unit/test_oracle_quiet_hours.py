@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -377,12 +378,14 @@ def test_expired_is_asked_before_the_goal(decide: Decide) -> None:
         ("pay", {"order_id": "x"}, False),
         ("pay", {"order_id": "y"}, True),
         ("pay", {}, False),
+        ("pay", {"customer": "c2"}, True),
+        ("pay", {"customer": "c2", "order_id": "x"}, True),
         ("pay", {"order_id": None}, False),
         ("view", {"order_id": "x"}, False),
         ("view", {"order_id": "y"}, False),  # the entity is not concerned by it, so that it names none
     ],
 )
-def test_a_goal_of_an_instance(decide: Decide, name: str, key: dict[str, str | None], acted: bool) -> None:
+def test_a_goal_of_an_instance(decide: Decide, name: str, key: dict[str, Any], acted: bool) -> None:
     goal = f'goal = {{ event = "{name}", within = "1d" }}\n'
     text = KEYED + marketing("r", f'entity = "order"\n{goal}when = "amount = 1"') + NIGHT
     log = Log()
