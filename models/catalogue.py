@@ -69,7 +69,7 @@ __all__ = [
     "tag_order",
 ]
 
-Factor = str | int | float  # an expression, or its value
+Factor = str | float  # an expression, or its value
 FACTORS: Final = ("propensity", "context", "value", "lever")
 Aggregate = Literal["count", "sum", "min", "max", "last", "first", "distinct"]
 
@@ -168,7 +168,7 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """`entity` is as written, None for most; `entity_of_rule` tells which it is. The score is the product of `FACTORS`."""
+    """`entity` is as written, None for most; `entity_of_rule` tells which it is. `FACTORS` make the score."""
 
     name: str
     label: str = ""

@@ -87,7 +87,7 @@ def _in_words(message: str, kind: Any, name: str) -> tuple[str, str]:
     text, _, path = message.partition(" - at `$")
     field = name + INDEX.sub(lambda index: f" #{int(index[1]) + 1}", path.removesuffix("`"))
     if match := EXPECTED.fullmatch(text):
-        return field, f"expected {_words(match[1])}, got {_words(match[2])}"
+        return field, f"expected {_words(match[1], int='whole number')}, got {_words(match[2])}"
     if match := NO_CHOICE.fullmatch(text):
         choices = list(_choices(kind))
         return field, f"'{match[1]}' is none of {', '.join(choices)}{did_you_mean(match[1], choices)}"
@@ -99,6 +99,6 @@ def _choices(kind: Any) -> Iterator[str]:
         yield from [one] if get_origin(kind) is Literal else _choices(one)
 
 
-def _words(kinds: str) -> str:
-    known = [kind for kind in kinds.split(" | ") if kind != "null"]
-    return " or ".join(WORDS.get(kind, kind) for kind in known)
+def _words(kinds: str, **instead: str) -> str:
+    words, known = {**WORDS, **instead}, [kind for kind in kinds.split(" | ") if kind != "null"]
+    return " or ".join(words.get(kind, kind) for kind in known)

@@ -20,13 +20,14 @@ ROW: Final = "row"  # kinds of blocks
 JOURNEY: Final = "journey"
 ACCUMULATOR: Final = "accumulator"
 RULE: Final = "rule"
+CONTACTS: Final = "contacts"
 
 
 class Block(msgspec.Struct, frozen=True, array_like=True):
     """Cells first … first + count - 1 of a row. Two blocks of one kind and name hold the same thing.
 
-    name: of a journey or a rule, or the definition of an accumulator; stages and timers: of a journey; tiles: of an
-    accumulator's ring, 0 for a lifetime.
+    name: of a journey or a rule, or the definition of an accumulator or of whose contacts these are; stages and
+    timers: of a journey; tiles: of an accumulator's ring, 0 for a lifetime.
     """
 
     kind: str
@@ -97,6 +98,9 @@ def _blocks(layout: Layout, entity: int, names: list[str]) -> Iterator[Block]:
     for rule in layout.rules:
         if rule.entity == entity:
             yield Block(RULE, rule.rule.name, rule.acted_cell, 1)
+    if entity == 0:
+        for ring in layout.policies.contacts.rings:
+            yield Block(CONTACTS, ring.definition, ring.first, ring.size)
 
 
 def _timers(layout: Layout, journey: Journey) -> str:

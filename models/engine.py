@@ -31,7 +31,7 @@ from models.plan import (
     SnapshotColumn,
     Status,
 )
-from models.rules import add_considered, consider, fill, holds, value_of
+from models.rules import add_considered, consider, fill, gates_passed, holds, score_of, value_of
 from models.timers import cells_of, kind_of, next_deadline, queue, ref_of, row_of
 
 
@@ -42,12 +42,14 @@ class Pause(IntEnum):
     OUT_FULL = 1
     SNAPSHOTS_FULL = 2
     HEAP_FULL = 3
+    RELEASE = 4
 
 
 _DONE: Final = int(Pause.DONE)
 _OUT_FULL: Final = int(Pause.OUT_FULL)
 _SNAPSHOTS_FULL: Final = int(Pause.SNAPSHOTS_FULL)
 _HEAP_FULL: Final = int(Pause.HEAP_FULL)
+_RELEASE: Final = int(Pause.RELEASE)
 _APPLIED: Final = int(Status.APPLIED)
 _DUPLICATE: Final = int(Status.DUPLICATE)
 _UNKNOWN: Final = int(Status.UNKNOWN)
@@ -204,12 +206,17 @@ def apply(plan, state, batch, out, record):
 
 
 @kernel
-def run(plan, state, batch, out, first):
-    """Work through the records from `first`; returns (the record reached, why it paused)."""
+def run(plan, state, batch, out, first, release):
+    """Work through the records from `first`; returns (the record reached, why it paused).
+
+    It pauses before the first record whose clock is not before `release`, ms.
+    """
     heap_room = 2 * len(plan.journey_entity) + 1
     for record in range(first, len(batch.timestamp)):
         if state.numbers[HEAP] + heap_room > len(state.heap_ref):
             return record, _HEAP_FULL
+        if max(state.numbers[CLOCK], batch.timestamp[record]) >= release:
+            return record, _RELEASE
         reason = advance(plan, state, out, record, batch.timestamp[record])
         if reason != _DONE:
             return record, reason
@@ -221,6 +228,19 @@ def run(plan, state, batch, out, first):
         else:
             out.status[record] = _UNKNOWN if event_type == -1 else _NOT_AN_EVENT
     return len(batch.timestamp), _DONE
+
+
+@kernel
+def reconsider(plan, state, out, rules, customers, instances, gates, scores):
+    """Gates passed and scores of rules as the rows are now; all int64[n] but scores, float64[n].
+
+    customers, instances: rows; -1 for no instance.
+    """
+    for k in range(len(rules)):
+        customer = state.customers[customers[k]]
+        own = state.instances[instances[k]] if instances[k] >= 0 else customer
+        gates[k] = gates_passed(plan, rules[k], customer, out)
+        scores[k] = score_of(plan, rules[k], customer, own, out)
 
 
 @kernel

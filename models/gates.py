@@ -1,4 +1,7 @@
-"""From a candidate to a decision: the gates, in order (docs/semantics.md), and the id that tells a repeat."""
+"""From a candidate to a decision: the gates that ask nothing of other candidates, and the id that tells a repeat.
+
+docs/semantics.md has the order of all gates; models/judge.py asks the others.
+"""
 
 from __future__ import annotations
 
@@ -8,59 +11,85 @@ import msgspec
 
 from models.decisions import Decision, Evidence, Trigger
 from models.layout import RuleLayout
+from models.policies import EXPIRED, GOAL
 
-EXPIRED, COOLDOWN = "expired", "cooldown"
 
+class Candidate(msgspec.Struct, kw_only=True, gc=False):
+    """A rule whose predicate held, with what the engine captured, and what became of it so far. Times in ms.
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A rule whose predicate held, with what the engine captured. Times in ms."""
+    `record` is its moment's; `goal_met` is None for one that was never held, or has no goal; `until` is set while it
+    is held.
+    """
 
     rule: RuleLayout
+    record: int
+    customer_row: int
+    row: int  # of the entity that it is about
     customer_id: str
-    entity: str
     entity_id: str | None
     event_time: int  # the deadline, at a timer
     clock: int
     gates_passed: int  # of the catalogue's gates, in order
-    acted_at: float  # when the rule last acted for the entity; NaN: never
+    score: float
+    seq: int
     evidence: Evidence
+    goal_met: bool | None = None
+    until: int | None = None
+    gates: dict[str, bool] = {}  # that were asked, up to the first that failed
+
+    @property
+    def expires_at(self) -> int:
+        return self.event_time + self.rule.rule.expires_ms
+
+    def ask(self, name: str, passed: bool) -> bool:
+        """Note a gate and whether it passed."""
+        self.gates[name] = passed
+        return passed
 
 
-def judge(candidate: Candidate) -> dict[str, bool]:
-    """Each gate that was asked and whether it passed, up to the first that failed."""
-    rule = candidate.rule.rule
-    gates = {EXPIRED: candidate.clock <= candidate.event_time + rule.expires_ms}
-    if not gates[EXPIRED]:
-        return gates
-    names = candidate.rule.gates
-    for number, name in enumerate(names[: candidate.gates_passed + 1]):
-        gates[name] = number < candidate.gates_passed
-    if candidate.gates_passed < len(names):
-        return gates
-    if rule.cooldown_ms is not None:
-        gates[COOLDOWN] = not candidate.clock - candidate.acted_at < rule.cooldown_ms
-    return gates
+def passes_alone(candidate: Candidate) -> bool:
+    """Ask the gates up to quiet hours. False where one failed, or quiet hours hold the candidate (`until`)."""
+    candidate.gates, candidate.until = {}, None
+    if not candidate.ask(EXPIRED, candidate.clock <= candidate.expires_at):
+        return False
+    if candidate.goal_met is not None and not candidate.ask(GOAL, not candidate.goal_met):
+        return False
+    for number, name in enumerate(candidate.rule.policies.gates):
+        if not candidate.ask(name, number < candidate.gates_passed):
+            return False
+    return _passes_quiet_hours(candidate)
+
+
+def _passes_quiet_hours(candidate: Candidate) -> bool:
+    for quiet in candidate.rule.policies.quiet:
+        if not quiet.holds_at(candidate.clock):
+            candidate.ask(quiet.name, True)
+            continue
+        until = quiet.next_end(candidate.clock)
+        if until <= candidate.expires_at:
+            candidate.until = until
+            return False
+        return candidate.ask(quiet.name, False)
+    return True
 
 
 def decision_id(catalogue: str, version: str, candidate: Candidate) -> str:
     """A hash of what makes the decision the one it is: 16 bytes, hex."""
-    evidence = candidate.evidence
-    journey = candidate.rule.journey
+    evidence, rule = candidate.evidence, candidate.rule
+    journey = rule.journey
     due = ("", -1) if evidence.deadline is None else (journey.name if journey else "", evidence.deadline)
     at = -1 if evidence.deadline is not None else evidence.offset
-    listens = candidate.rule.rule.listens
     key = (
-        *(catalogue, version, candidate.rule.rule.name, candidate.entity, candidate.customer_id),
-        *(candidate.entity_id, evidence.topic, evidence.partition, at, listens.timeout or "", *due),
+        *(catalogue, version, rule.rule.name, rule.entity_name, candidate.customer_id),
+        *(candidate.entity_id, evidence.topic, evidence.partition, at, rule.rule.listens.timeout or "", *due),
     )
     return blake2b(msgspec.msgpack.encode(key), digest_size=16).hexdigest()
 
 
-def decide(catalogue: str, version: str, candidate: Candidate, seq: int) -> Decision:
-    """The decision about a candidate."""
+def decision_of(catalogue: str, version: str, candidate: Candidate) -> Decision:
+    """The decision about a candidate of which all gates were asked."""
     rule = candidate.rule.rule
-    gates = judge(candidate)
-    failed = next((name for name, passed in gates.items() if not passed), None)
+    failed = next((name for name, passed in candidate.gates.items() if not passed), None)
     return Decision(
         id=decision_id(catalogue, version, candidate),
         catalogue=catalogue,
@@ -68,19 +97,19 @@ def decide(catalogue: str, version: str, candidate: Candidate, seq: int) -> Deci
         rule=rule.name,
         rule_version=rule.version,
         customer_id=candidate.customer_id,
-        entity=candidate.entity,
+        entity=candidate.rule.entity_name,
         entity_id=candidate.entity_id,
         action=rule.action,
         channel=rule.channel,
         kind=rule.kind,
         acted=failed is None,
         gate=failed,
-        gates=gates,
+        gates=candidate.gates,
         event_time=candidate.event_time,
         decided_at=candidate.clock,
-        expires_at=candidate.event_time + rule.expires_ms,
+        expires_at=candidate.expires_at,
         evidence=candidate.evidence,
-        seq=seq,
+        seq=candidate.seq,
     )
 
 

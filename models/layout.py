@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from models.events import EventLayout
 from models.expressions import Kind, Type
 from models.features import empty_tile, tile_cells
 from models.plan import CHANGED, JOURNEY_CELLS, ROW_CELLS, Input, Plan
+from models.policy_layout import PolicyLayout, RulePolicies
 from models.zones import zone_offsets_ms
 
 CUSTOMER = "customer"
@@ -42,14 +43,20 @@ class Entity:
 
 @dataclass
 class RuleLayout:
-    """A rule, the names its predicate reads with their registers, and the cell that remembers when it acted."""
+    """A rule, the names its predicate reads with their registers, and all that its candidates meet.
 
+    acted_cell: remembers when it acted; goal_event: the number of an event type.
+    """
+
+    number: int
     rule: Rule
     entity: int
+    entity_name: str
     journey: Journey | None
-    gates: list[str]
     reads: dict[str, tuple[int, Type]]
     acted_cell: int
+    goal_event: int | None
+    policies: RulePolicies
 
 
 class Layout:
@@ -68,7 +75,8 @@ class Layout:
         self._arrays: dict[str, NDArray[Any]] = {}
         self._place_journeys()
         self._place_features()
-        self.rules = [self._rule(rule) for rule in catalogue.rules]
+        self.policies = PolicyLayout(catalogue, partial(self._reserve, 0))
+        self.rules = [self._rule(number, rule) for number, rule in enumerate(catalogue.rules)]
         self._compile_journeys()
         self._compile_rules()
         self._compile_profiles()
@@ -260,16 +268,21 @@ class Layout:
 
     # --- rules -----------------------------------------------------------------------------------------------------
 
-    def _rule(self, rule: Rule) -> RuleLayout:
-        entity = self.entity_number[catalogue_names.entity_of_rule(self.catalogue, rule)]
-        name = catalogue_names.journey_of_rule(self.catalogue, rule)
-        journey = self.catalogue.journeys[self.journey_number[name]] if name else None
-        gates = [
-            gate.name
-            for gate in self.catalogue.gates
-            if (not gate.kinds or rule.kind in gate.kinds) and (not gate.channels or rule.channel in gate.channels)
-        ]
-        return RuleLayout(rule, entity, journey, gates, {}, self._reserve(entity, 1))
+    def _rule(self, number: int, rule: Rule) -> RuleLayout:
+        catalogue = self.catalogue
+        entity = self.entity_number[catalogue_names.entity_of_rule(catalogue, rule)]
+        name = catalogue_names.journey_of_rule(catalogue, rule)
+        return RuleLayout(
+            number=number,
+            rule=rule,
+            entity=entity,
+            entity_name=self.entities[entity].name,
+            journey=catalogue.journeys[self.journey_number[name]] if name else None,
+            reads={},
+            acted_cell=self._reserve(entity, 1),
+            goal_event=self.events[rule.goal.event] if rule.goal else None,
+            policies=self.policies.of(rule),
+        )
 
     def _compile_rules(self) -> None:
         whens = []
@@ -281,14 +294,20 @@ class Layout:
             whens.append(number)
         types = catalogue_names.gate_names(self.catalogue)
         gates = {gate.name: self._predicates.add(gate.when, self._columns(types))[0] for gate in self.catalogue.gates}
+        factors = csr([self._factors(layout.rule) for layout in self.rules])
+        self._arrays["rule_factor_bounds"], self._arrays["rule_factors"] = factors
         self._arrays["rule_when"] = np.array(whens, np.int32)
         self._arrays["rule_entity"] = np.array([layout.entity for layout in self.rules], np.int32)
         journeys = [self.journey_number[r.journey.name] if r.journey else -1 for r in self.rules]
         self._arrays["rule_journey"] = np.array(journeys, np.int32)
         self._arrays["rule_gate_bounds"], self._arrays["rule_gates"] = csr(
-            [[gates[gate] for gate in layout.gates] for layout in self.rules]
+            [[gates[gate] for gate in layout.policies.gates] for layout in self.rules]
         )
         self._compile_listeners()
+
+    def _factors(self, rule: Rule) -> list[int]:
+        columns = self._columns(catalogue_names.score_names(self.catalogue, rule))
+        return [self._predicates.add(text, columns)[0] for text in rule.factors.values()]
 
     def _compile_listeners(self) -> None:
         stages = int(self.stage_base[-1])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cells import ACCUMULATOR, JOURNEY, Block, Cells, EntityCells
+from models.cells import ACCUMULATOR, CONTACTS, JOURNEY, Block, Cells, EntityCells
 from models.layout import Layout
 from models.metrics import CHANNEL, EVENT_TYPE
 from models.plan import ANCHOR, DEADLINE, STAGE, TIMER
@@ -70,6 +70,9 @@ class Migration:
             self._journey(old, source, new, goal)
         elif new.kind == ACCUMULATOR and old.tiles != new.tiles:
             _turn_ring(source, old.tiles, goal, new.tiles)
+        elif new.kind == CONTACTS:
+            kept = min(old.count, new.count)  # the newest are first
+            goal[:, :kept] = source[:, :kept]
         else:
             goal[:] = source
 

@@ -58,6 +58,7 @@ class Closing(msgspec.Struct, frozen=True):
     numbers: list[int]
     metrics: bytes = b""  # int64 rows of the open minute, where they have no pages of their own
     metric_rows: int = 0  # in pages
+    held: int = 0  # candidates, in pages
 
 
 Kept = TypeVar("Kept", Page, Closing)

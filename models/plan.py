@@ -127,6 +127,8 @@ class Plan(NamedTuple):
     rule_when: NDArray[np.int32]
     rule_gate_bounds: NDArray[np.int32]
     rule_gates: NDArray[np.int32]  # predicates
+    rule_factor_bounds: NDArray[np.int32]
+    rule_factors: NDArray[np.int32]  # expressions, whose product is the score
     profile_predicate: NDArray[np.int32]  # of each entity: a program that stores all its tags
     profile_bounds: NDArray[np.int32]  # group: entity; registers of its features, tags and stages, in this order
     profile_registers: NDArray[np.int32]
@@ -197,7 +199,8 @@ class CandidateColumn(IntEnum):
     CLOCK = 6
     GATES = 7  # how many gates passed, in order
     SEQ = 8
-    VALUES = 9  # the first register
+    SCORE = 9
+    VALUES = 10  # the first register
 
 
 class SnapshotColumn(IntEnum):

@@ -83,7 +83,7 @@ class ContactLimit(Policy, frozen=True, kw_only=True):
         return parse_duration_ms(self.within)
 
     def scopes(self, rules: tuple[Rule, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """(what is counted on its own, names of its rules): one of `customer`, or one for each channel, group or rule."""
+        """(what is counted on its own, names of its rules): the customer, or each channel, group or rule."""
         by_key: dict[str, list[str]] = {}
         for rule in rules:
             key = {"customer": "", "channel": rule.channel, "group": rule.group, "rule": rule.name}[self.per]

@@ -23,6 +23,7 @@ _DEADLINE: Final = int(CandidateColumn.DEADLINE)
 _CLOCK: Final = int(CandidateColumn.CLOCK)
 _GATES: Final = int(CandidateColumn.GATES)
 _SEQ: Final = int(CandidateColumn.SEQ)
+_SCORE: Final = int(CandidateColumn.SCORE)
 _VALUES: Final = int(CandidateColumn.VALUES)
 
 
@@ -81,6 +82,15 @@ def gates_passed(plan, rule, customer, out):
 
 
 @part
+def score_of(plan, rule, customer, own, out):
+    """The product of the rule's factors, 1 without any; what is NULL counts as 0."""
+    score = 1.0
+    for k in range(plan.rule_factor_bounds[rule], plan.rule_factor_bounds[rule + 1]):
+        score *= value_of(plan, plan.rule_factors[k], customer, own, out.registers[:0], np.nan, out)
+    return score if score == score else 0.0
+
+
+@part
 def next_seq(out, record):
     """Number what a record causes, transitions and candidates together, from 0."""
     if out.counts[SEQ_RECORD] != record:
@@ -109,6 +119,7 @@ def consider(plan, state, out, rule, record, customer_row, instance_row, propert
     row[_DEADLINE], row[_CLOCK] = deadline, state.numbers[CLOCK]
     row[_SEQ] = next_seq(out, record)
     row[_GATES] = gates_passed(plan, rule, customer, out)
+    row[_SCORE] = score_of(plan, rule, customer, own, out)
 
 
 @part

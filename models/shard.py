@@ -12,18 +12,19 @@ from models import engine, metrics, shard_state
 from models.columns import Columns, Field
 from models.decisions import Decision
 from models.engine import Pause
-from models.gates import decide
+from models.gates import Candidate
+from models.judge import Judge
 from models.layout import Layout
 from models.metrics import Metrics
 from models.outputs import BatchOutput
 from models.plan import (
     CANDIDATES,
     CLOCK,
+    NO_CLOCK,
     PENDING,
     SNAPSHOTS,
     TRANSITIONS,
     Batch,
-    CandidateColumn,
     Out,
     Status,
     new_out,
@@ -41,6 +42,7 @@ class Shard:
         self.layout, self.topic, self.partition = layout, topic, partition
         self.rows = Rows(layout)
         self._profiles = Profiles(layout, self.rows)
+        self.judge = Judge(layout, self.rows)
         self.metrics = Metrics()
         self.next_offset = 0
         self.migration: list[str] = []  # what a restore made of another catalogue's state
@@ -56,20 +58,23 @@ class Shard:
         """Apply the records of a batch, which follow those applied before: no offset is below `next_offset`."""
         first_clock = self.clock
         batch = self._batch(columns)
-        step = _Step(self, columns, self._new_out(len(columns)))
+        step = _Step(self, columns, batch, self.new_out(len(columns)))
         at, pause = 0, Pause.OUT_FULL
         while pause != Pause.DONE:
-            at, pause = engine.run(self.layout.plan, self.rows.state, batch, step.out, at)
-            step.drain()
+            at, pause = engine.run(self.layout.plan, self.rows.state, batch, step.out, at, step.next_release)
+            step.drain(at)
             if pause == Pause.SNAPSHOTS_FULL:
                 step.make_room_for_snapshots()
             elif pause == Pause.HEAP_FULL:
                 self.rows.grow_heap()
+            elif pause == Pause.RELEASE:
+                step.release()
         if len(columns):
             self.next_offset = int(columns.offset[-1]) + 1
         return self._output(step, self._count(columns, batch, step.out, first_clock))
 
-    def _new_out(self, records: int) -> Out:
+    def new_out(self, records: int) -> Out:
+        """Buffers for what the engine puts out about a batch of `records`."""
         layout = self.layout
         return new_out(records, layout.registers, len(layout.rules), self._room, layout.profile_values)
 
@@ -92,7 +97,7 @@ class Shard:
     def finish(self, *, end: bool = True) -> BatchOutput:
         """The last snapshot, as of the clock; at the `end` of a log also the metrics of the open minute."""
         output = self.process(empty_columns(self.topic, self.partition, self.layout))
-        out = self._new_out(0)
+        out = self.new_out(0)
         out = out._replace(snapshots=np.empty((self.pending, out.snapshots.shape[1])))
         engine.take_snapshots(self.layout.plan, self.rows.state, out, 0, self.clock)
         output.snapshots = self.rows.snapshots(out.snapshots, np.array([self.next_offset]))
@@ -159,30 +164,48 @@ class Shard:
 class _Step:
     """What one batch puts out, drained from the engine's buffers as they fill."""
 
-    def __init__(self, shard: Shard, columns: Columns, out: Out) -> None:
-        self.shard, self.columns, self.out = shard, columns, out
+    def __init__(self, shard: Shard, columns: Columns, batch: Batch, out: Out) -> None:
+        self.shard, self.columns, self.batch, self.out = shard, columns, batch, out
         self.transitions: list[NDArray[np.float64]] = []
         self.snapshots: list[NDArray[np.float64]] = []
         self.decisions: list[Decision] = []
+        self.next_release = self._next_release(shard.clock if shard.clock != NO_CLOCK else self._clock(0))
+        self._at = 0  # records before it are done
+        self._open: list[Candidate] = []  # of moments that are not over
 
-    def drain(self) -> None:
-        """Take what is in the buffers, and empty them."""
+    def drain(self, at: int) -> None:
+        """Take what is in the buffers, and empty them; records before `at` are done."""
         counts = self.out.counts
         self.transitions.append(self.out.transitions[: counts[TRANSITIONS]].copy())
         if counts[SNAPSHOTS]:  # these rows are long: another buffer is cheaper than a copy
             self.snapshots.append(self.out.snapshots[: counts[SNAPSHOTS]])
             self.out = self.out._replace(snapshots=np.empty_like(self.out.snapshots))
-        for values in self.out.candidates[: counts[CANDIDATES]].tolist():
-            self.decisions.append(self._decide(values))
+        rows = self.shard.rows
+        self._open += [rows.candidate(one, self.columns) for one in self.out.candidates[: counts[CANDIDATES]].tolist()]
         counts[TRANSITIONS] = counts[CANDIDATES] = counts[SNAPSHOTS] = 0
+        self._decide(at)
 
-    def _decide(self, values: list[float]) -> Decision:
-        rows, catalogue = self.shard.rows, self.shard.layout.catalogue
-        candidate = rows.candidate(values, self.columns)
-        decision = decide(catalogue.name, catalogue.version, candidate, int(values[CandidateColumn.SEQ]))
-        if decision.acted:
-            rows.note_action(values, candidate.rule.acted_cell, candidate.clock)
-        return decision
+    def _decide(self, at: int) -> None:
+        judge = self.shard.judge
+        over = [one for one in self._open if one.record < at]
+        self._open = self._open[len(over) :]
+        self.decisions += judge.decide(over)
+        judge.note_goals(self.columns, self.batch, self.out.status, self._at, at)
+        self._at = at
+
+    def release(self) -> None:
+        """Quiet hours end before the next record: what was held until then becomes a part of its moment."""
+        clock = self._clock(self._at)
+        self._open += self.shard.judge.release(clock, self._at, self.out)
+        self.next_release = self._next_release(clock)
+
+    def _clock(self, record: int) -> int:
+        """The clock at a record, ms, which is the next."""
+        stamps = self.columns.timestamp
+        return max(self.shard.clock, int(stamps[record])) if len(stamps) else self.shard.clock
+
+    def _next_release(self, clock: int) -> int:
+        return self.shard.judge.next_release(clock)
 
     def make_room_for_snapshots(self) -> None:
         """A buffer that holds all rows that wait for a snapshot."""

@@ -12,7 +12,7 @@ from models.decisions import Evidence
 from models.gates import Candidate
 from models.hashing import xxh64
 from models.layout import Layout, text_of
-from models.names import Names, add_all, entity_of, find, find_instances, find_rows, owner_of
+from models.names import Names, add_all, entity_of, find, find_instances, find_rows, group_of, owner_of
 from models.outputs import Snapshot
 from models.plan import (
     CLOCK,
@@ -101,6 +101,12 @@ class Rows:
         """The row of a customer; -1 for one that is not known here."""
         name = np.frombuffer(customer_id.encode(), np.uint8)
         return int(find(self.customers, name, 0, len(name), xxh64(name, 0, len(name)), 0))
+
+    def instance_row(self, entity: int, customer_row: int, entity_id: str) -> int:
+        """The row of an instance of an entity; -1 for one that is not known here."""
+        name = np.frombuffer(entity_id.encode(), np.uint8)
+        group = int(group_of(entity, np.array([customer_row]))[0])
+        return int(find(self.instances, name, 0, len(name), xxh64(name, 0, len(name)), group))
 
     def _start_customers(self, room: int = 0) -> None:
         """Give rows that are new their room, or room for `room` rows in all, and their template."""
@@ -213,16 +219,20 @@ class Rows:
         rule = self.layout.rules[int(values[CandidateColumn.RULE])]
         record, deadline = int(values[CandidateColumn.RECORD]), values[CandidateColumn.DEADLINE]
         by_event = deadline != deadline
-        kind, row = self.acting_row(values)
+        customer = int(values[CandidateColumn.CUSTOMER])
+        row = int(values[CandidateColumn.INSTANCE]) if rule.entity else customer
         return Candidate(
             rule=rule,
-            customer_id=self.customers.name(int(values[CandidateColumn.CUSTOMER])),
-            entity=self.layout.entities[rule.entity].name,
-            entity_id=self.instances.name(row) if kind else None,
+            record=record,
+            customer_row=customer,
+            row=row,
+            customer_id=self.customers.name(customer),
+            entity_id=self.instances.name(row) if rule.entity else None,
             event_time=int(columns.event_time[record]) if by_event else int(deadline),
             clock=int(values[CandidateColumn.CLOCK]),
             gates_passed=int(values[CandidateColumn.GATES]),
-            acted_at=float(self.matrix(kind)[row, rule.acted_cell]),
+            score=values[CandidateColumn.SCORE],
+            seq=int(values[CandidateColumn.SEQ]),
             evidence=Evidence(
                 event_id=columns.text(Field.EVENT_ID, record) if by_event else None,
                 event=columns.text(Field.EVENT, record) if by_event else None,
@@ -238,18 +248,6 @@ class Rows:
                 offset=int(columns.offset[record]),
             ),
         )
-
-    def acting_row(self, values: list[float]) -> tuple[int, int]:
-        """(kind, row) of the entity that a candidate is about."""
-        rule = self.layout.rules[int(values[CandidateColumn.RULE])]
-        if rule.entity:
-            return 1, int(values[CandidateColumn.INSTANCE])
-        return 0, int(values[CandidateColumn.CUSTOMER])
-
-    def note_action(self, values: list[float], acted_cell: int, clock: int) -> None:
-        """Remember when a rule acted for the entity of a candidate."""
-        kind, row = self.acting_row(values)
-        self.matrix(kind)[row, acted_cell] = clock
 
 
 def _stage(stages: tuple[str, ...], number: float) -> str | None:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import engine, pages
+from models.gates import Candidate
+from models.held import HELD_ROWS, packed, unpacked
 from models.metrics import COLUMNS as METRIC_COLUMNS
 from models.metrics import Metrics
 from models.migration import GONE, Migration
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from models.shard import Shard
 
 CLOSING_KEY = b"checkpoint"
-KINDS = (b"c", b"i", b"m")  # of pages: customers, instances, rows of the open minute's metrics
-METRICS = KINDS.index(b"m")
+KINDS = (b"c", b"i", b"m", b"h")  # of pages: customers, instances, rows of the open minute's metrics, held candidates
+METRICS, HELD = KINDS.index(b"m"), KINDS.index(b"h")
 METRIC_ROWS = 8_192  # of one page: 384 KiB
 MIGRATED_AT_ONCE = 64  # pages: their old rows are in memory beside the new ones
 
@@ -38,13 +40,14 @@ def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
         for kind, pages_ in enumerate((state.dirty_customers, state.dirty_instances))
         for page in np.flatnonzero(pages_).tolist()
     }
-    grown = _metric_keys(shard.metrics.saved, len(shard.metrics.rows))  # in one minute rows are only added
-    keys = sorted(dirty.union(shard.unfinished, grown), key=_order)
+    grown = _keys(METRICS, shard.metrics.saved, len(shard.metrics.rows), METRIC_ROWS)  # in one minute only added to
+    held = _keys(HELD, shard.judge.saved, len(shard.judge.held), HELD_ROWS)
+    keys = sorted(dirty.union(shard.unfinished, grown, held), key=_order)
     records = [(key, _page(shard, *_order(key))) for key in keys]
     state.dirty_customers[:] = False
     state.dirty_instances[:] = False
     shard.unfinished = set()
-    shard.metrics.saved = len(shard.metrics.rows)
+    shard.metrics.saved, shard.judge.saved = len(shard.metrics.rows), len(shard.judge.held)
     closing = pages.Closing(
         format=pages.PAGE_FORMAT,
         cells=shard.layout.cell_map,
@@ -52,13 +55,14 @@ def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
         next_offset=shard.next_offset,
         numbers=state.numbers.tolist(),
         metric_rows=len(shard.metrics.rows),
+        held=len(shard.judge.held),
     )
     return [*records, (CLOSING_KEY, msgspec.msgpack.encode(closing))]
 
 
-def _metric_keys(first: int, end: int) -> list[bytes]:
-    """The pages of rows first … end - 1 of the open minute."""
-    return [_key(METRICS, page) for page in range(first // METRIC_ROWS, -(-end // METRIC_ROWS))]
+def _keys(kind: int, first: int, end: int, page_rows: int) -> list[bytes]:
+    """The pages that hold rows first … end - 1."""
+    return [_key(kind, page) for page in range(first // page_rows, -(-end // page_rows))]
 
 
 def _key(kind: int, page: int) -> bytes:
@@ -73,6 +77,8 @@ def _order(key: bytes) -> tuple[int, int]:
 def _page(shard: Shard, kind: int, page: int) -> bytes:
     if kind == METRICS:
         return shard.metrics.rows[page * METRIC_ROWS : (page + 1) * METRIC_ROWS].tobytes()
+    if kind == HELD:
+        return packed(shard.judge.held[page * HELD_ROWS : (page + 1) * HELD_ROWS])
     rows, first = shard.rows, page * PAGE_ROWS
     names = rows.instances if kind else rows.customers
     end = min(first + PAGE_ROWS, names.count)
@@ -113,6 +119,8 @@ def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
             _load(shard, kind, pages.stack(read), migration)
     if migration is None:
         shard.rows.state.dirty_instances[:] = False  # rows that are made are dirty; these are as they were written
+    shard.judge.held = _held(shard, closing, committed)
+    shard.judge.saved = 0 if migration else closing.held
     shard.next_offset = closing.next_offset
     shard.metrics = Metrics(migration.metrics(metrics) if migration else metrics.copy())
     _resume(shard, closing.numbers)
@@ -123,11 +131,20 @@ def _metrics(closing: pages.Closing, committed: dict[bytes, bytes]) -> NDArray[n
     """The rows of the open minute. Raises PageError."""
     if not closing.metric_rows:  # none, or as the first format had them
         return np.frombuffer(closing.metrics, np.int64).reshape(-1, METRIC_COLUMNS)
-    blob = b"".join(committed.get(key, b"") for key in _metric_keys(0, closing.metric_rows))
+    blob = b"".join(committed.get(key, b"") for key in _keys(METRICS, 0, closing.metric_rows, METRIC_ROWS))
     row_bytes = METRIC_COLUMNS * np.dtype(np.int64).itemsize
     if len(blob) < closing.metric_rows * row_bytes:
         raise pages.PageError("a record of the state is damaged: rows of the open minute are missing")
     return np.frombuffer(blob, np.int64, closing.metric_rows * METRIC_COLUMNS).reshape(-1, METRIC_COLUMNS)
+
+
+def _held(shard: Shard, closing: pages.Closing, committed: dict[bytes, bytes]) -> list[Candidate]:
+    """The candidates that waited; under a migration those of rules that are gone are left out. Raises PageError."""
+    try:
+        blobs = [committed[key] for key in _keys(HELD, 0, closing.held, HELD_ROWS)]
+    except KeyError as key:
+        raise pages.PageError(f"a record of the state is damaged: page {key} is missing") from None
+    return list(unpacked(blobs, shard.layout, shard.rows))[: closing.held]
 
 
 def _load(shard: Shard, kind: int, stack: pages.Stack, migration: Migration | None) -> None:

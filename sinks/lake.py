@@ -14,7 +14,7 @@ from sinks.writer import ABOUT
 
 VIEWS = Path(__file__).parent / "views"
 TABLES = ("events", "transitions", "decisions", "triggers", "features", "bad_rows", "metrics")
-ORDER = ("latest_features", "customers", "aum")  # views that others read, before them
+ORDER = ("latest_features", "customers", "aum", "retention")  # views that others read, before them
 NEEDS = "-- needs: "
 
 
@@ -30,6 +30,7 @@ def connect(path: str | Path) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = ?", [about["time_zone"]])
     columns = {name: _create_table(connection, place / name, name) for name in TABLES}
     _create_stages(connection, about["journeys"])
+    _create_policies(connection, about)
     for name, text in views():
         if _can_have(text, columns):
             connection.execute(f"CREATE VIEW {name} AS {text}")
@@ -37,7 +38,7 @@ def connect(path: str | Path) -> duckdb.DuckDBPyConnection:
 
 
 def about_lake(place: Path) -> dict[str, Any]:
-    """What the writer noted of its catalogue: name, version, time zone, the stages of journeys. Raises NoLakeError."""
+    """What the writer noted of its catalogue: name, version, time zone, stages, goals, policies. Raises NoLakeError."""
     try:
         return json.loads((place / ABOUT).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -80,6 +81,18 @@ def _create_stages(connection: duckdb.DuckDBPyConnection, journeys: dict[str, li
     rows = [(journey, number, stage) for journey, stages in journeys.items() for number, stage in enumerate(stages)]
     if rows:
         connection.executemany("INSERT INTO stages VALUES (?, ?, ?)", rows)
+
+
+def _create_policies(connection: duckdb.DuckDBPyConnection, about: dict[str, Any]) -> None:
+    """Tables of what decisions name: the goals of rules, contact limits and holdouts."""
+    connection.execute("CREATE TABLE goals (rule VARCHAR, event VARCHAR, within INTERVAL)")
+    goals = [(rule, goal["event"], goal["within_ms"]) for rule, goal in about.get("goals", {}).items()]
+    if goals:
+        connection.executemany("INSERT INTO goals VALUES (?, ?, to_milliseconds(?))", goals)
+    for table in ("contact_limits", "holdouts"):
+        connection.execute(f"CREATE TABLE {table} (name VARCHAR)")
+        if names := about.get(table, []):
+            connection.executemany(f"INSERT INTO {table} VALUES (?)", [(name,) for name in names])
 
 
 def _can_have(text: str, columns: dict[str, set[str]]) -> bool:

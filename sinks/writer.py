@@ -89,6 +89,13 @@ class Lake:
             "catalogue_version": self.catalogue.version,
             "time_zone": self.catalogue.time_zone,
             "journeys": {journey.name: list(journey.stages) for journey in self.catalogue.journeys},
+            "goals": {
+                rule.name: {"event": rule.goal.event, "within_ms": rule.goal.within_ms}
+                for rule in self.catalogue.rules
+                if rule.goal is not None
+            },
+            "contact_limits": [limit.name for limit in self.catalogue.contact_limits],
+            "holdouts": [holdout.name for holdout in self.catalogue.holdouts],
         }
         file = self.path / ABOUT
         if file.exists():

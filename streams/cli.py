@@ -253,6 +253,19 @@ def verify(catalogue: str, lake: str, as_json: bool) -> None:
     sys.exit(1 if report.mismatches else 0)
 
 
+@main.command()
+@LAKE
+@JSON
+def report(lake: str, as_json: bool) -> None:
+    """Reach, outcomes, effect against the holdout, hand-offs, retention and churn.
+
+    Example: zhice report --lake .zhice/demo/lake
+    """
+    from streams.report import show_report
+
+    show_report(lake, as_json)
+
+
 @main.group("catalogue")
 def catalogue_group() -> None:
     """Check a catalogue, or show what is in it."""

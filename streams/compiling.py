@@ -55,6 +55,7 @@ def compile_kernels() -> int:
             records_of_transitions(output.transitions, columns, pieces_of(catalogue), output.clock)
             lake.add(output)
         lake.add(shard.finish())
+        shard.judge.reconsider([], shard.new_out(0))
         lake.commit()
     restored = Shard.restore(layout, TOPIC, 0, shard.dump())
     with suppress(OSError):  # a folder that is not ours: numba keeps nothing there either

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import rich_click as click
@@ -14,7 +13,7 @@ from rich.table import Table
 from sinks.lake import connect
 from streams.runs import embedded_broker, replay_records
 from streams.settings import Settings
-from streams.show import bar, console, print_profile, print_rows, profiles_of, stopwatch
+from streams.show import bar, console, fetched, print_profile, print_rows, profiles_of, stopwatch
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
 
@@ -73,25 +72,20 @@ def summarise(connection: duckdb.DuckDBPyConnection) -> None:
     _table(
         connection,
         f"Triggers by rule (first {RULES_SHOWN})",
-        "SELECT rule, channel, candidates, triggers, customers, held, held_by "
+        "SELECT rule, channel, candidates, triggers, customers, stopped, stopped_by "
         f"FROM triggers_by_rule ORDER BY triggers DESC LIMIT {RULES_SHOWN}",
     )
     _trigger(connection)
     _table(connection, "Bad rows by reason", "SELECT reason, field, records FROM bad_rows_by_reason")
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    answer = connection.execute(query)
-    return [column[0] for column in answer.description or ()], answer.fetchall()
-
-
 def _table(connection: duckdb.DuckDBPyConnection, title: str, query: str) -> None:
-    print_rows(*_rows(connection, query), title=title)
+    print_rows(*fetched(connection, query), title=title)
 
 
 def _customer(connection: duckdb.DuckDBPyConnection) -> None:
     """The features of the customer with the most triggers."""
-    _, rows = _rows(
+    _, rows = fetched(
         connection,
         "SELECT customer_id FROM triggers GROUP BY customer_id ORDER BY count(*) DESC, customer_id LIMIT 1",
     )
@@ -115,7 +109,7 @@ def _funnel(connection: duckdb.DuckDBPyConnection, journey: str) -> None:
 
 def _trigger(connection: duckdb.DuckDBPyConnection) -> None:
     """One trigger, whole."""
-    names, rows = _rows(
+    names, rows = fetched(
         connection,
         'SELECT * EXCLUDE (day, topic, partition, "offset", event_id, event, stage, predicate) FROM triggers '
         "WHERE kind = 'marketing' ORDER BY len(evidence) DESC, id LIMIT 1",
@@ -131,4 +125,4 @@ def _next_commands(lake: Path) -> None:
     click.echo("Try next:")
     click.echo(f'  .venv/bin/zhice sql --lake {lake} "FROM stage_transitions LIMIT 10"')
     click.echo(f"  .venv/bin/zhice verify --lake {lake}")
-    click.echo("  .venv/bin/zhice catalogue show")
+    click.echo(f"  .venv/bin/zhice report --lake {lake}")

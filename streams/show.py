@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from models.schema import schemas
 from sinks.lake import connect
 from sinks.verify import VerifyReport
 
+Answer = tuple[list[str], list[tuple[Any, ...]]]  # names of columns, rows
 BAR_CELLS = 30
 MISMATCHES_SHOWN = 50
 MAX_ROWS = 200  # of a query, in a terminal; JSON has all
@@ -69,15 +70,19 @@ def show_query(lake: str, query: str | None, as_json: bool) -> None:
     with connect(lake) as connection:
         if query is None:
             query = "SELECT view_name AS name FROM duckdb_views() WHERE NOT internal ORDER BY name"
-        answer = connection.execute(query)
-        names = [column[0] for column in answer.description or ()]
-        rows = answer.fetchall()
+        names, rows = fetched(connection, query)
     if as_json:
         click.echo(to_json([dict(zip(names, row, strict=True)) for row in rows]))
         return
     print_rows(names, rows[:MAX_ROWS])
     if len(rows) > MAX_ROWS:
         click.echo(f"… {len(rows) - MAX_ROWS:,} rows more; --json prints all")
+
+
+def fetched(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object] = ()) -> Answer:
+    """The names of the columns, and the rows."""
+    answer = connection.execute(query, values)
+    return [column[0] for column in answer.description or ()], answer.fetchall()
 
 
 def print_rows(names: list[str], rows: list[tuple[Any, ...]], title: str | None = None) -> None:
@@ -190,11 +195,9 @@ def show_profile(lake: str, customer: str, as_json: bool) -> None:
 
 def profiles_of(connection: duckdb.DuckDBPyConnection, customer: str) -> list[dict[str, Any]]:
     """Rows of latest_features of a customer, the customer's own first."""
-    answer = connection.execute(
-        "SELECT * FROM latest_features WHERE customer_id = ? ORDER BY entity_id NULLS FIRST", [customer]
-    )
-    names = [column[0] for column in answer.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+    query = "SELECT * FROM latest_features WHERE customer_id = ? ORDER BY entity_id NULLS FIRST"
+    names, rows = fetched(connection, query, [customer])
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def print_profile(profile: dict[str, Any]) -> None:

@@ -553,9 +553,46 @@ def test_wrong_gates(text: str, message: str) -> None:
     assert errors_of(BASE, f'[[gate]]\nname = "g"\n{text}') == [f"b.toml: [[gate]] g: {message}"]
 
 
-def test_gates_that_every_rule_has() -> None:
-    lines = errors_of(BASE, '[[gate]]\nname = "cooldown"\nwhen = "paid > 1"')
-    assert lines == ["b.toml: [[gate]] cooldown: name: 'cooldown' is the name of a gate that every rule has"]
+@pytest.mark.parametrize("name", ["expired", "goal", "arbitration", "cooldown"])
+def test_gates_that_zhice_has_itself(name: str) -> None:
+    lines = errors_of(BASE, f'[[gate]]\nname = "{name}"\nwhen = "paid > 1"')
+    assert lines == [f"b.toml: [[gate]] {name}: name: '{name}' is the name of a gate that Zhice has itself"]
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "message"),
+    [
+        ("gate", 'when = "paid > 1"\ngroups = ["care"]', "groups: unknown group 'care'"),
+        ("gate", 'when = "paid > 1"\nrules = ["no"]', "rules: unknown rule 'no'"),
+        ("quiet_hours", 'from = "21:00"', "until: is missing"),
+        ("quiet_hours", 'from = "9"\nuntil = "08:00"', "from: '9' is no time of day; write HH:MM, from 00:00 to 23:59"),
+        ("quiet_hours", 'from = "08:00"\nuntil = "08:00"', "until: is the same as from; quiet hours need a beginning and an end"),
+        ("contact_limit", 'most = 0\nwithin = "1d"', "most: 0 is not in 1 to 64"),
+        ("contact_limit", 'most = 65\nwithin = "1d"', "most: 65 is not in 1 to 64"),
+        ("contact_limit", 'most = 1\nwithin = "1y"', "within: '1y' is no duration; write an integer and one of s, m, h, d, as in '7d'"),
+        ("contact_limit", 'most = 1\nwithin = "1d"\nper = "day"', "per: 'day' is none of customer, channel, group, rule"),
+        ("contact_limit", 'most = 1.5\nwithin = "1d"', "most: expected whole number, got number"),
+        ("holdout", "share = 1", "share: 1.0 is not in 0 to below 1; 0.1 holds out a tenth of the customers"),
+        ("holdout", "share = -0.1", "share: -0.1 is not in 0 to below 1; 0.1 holds out a tenth of the customers"),
+    ],
+)  # fmt: skip
+def test_wrong_policies(table: str, text: str, message: str) -> None:
+    assert errors_of(BASE, f'[[{table}]]\nname = "p"\n{text}') == [f"b.toml: [[{table}]] p: {message}"]
+
+
+def test_policies_share_one_space_of_names() -> None:
+    text = '[[holdout]]\nname = "p"\nshare = 0.1\n[[gate]]\nname = "p"\nwhen = "paid > 1"'
+    assert errors_of(BASE, text) == ["b.toml: [[holdout]] p: name: 'p' is the name of a gate already"]
+
+
+def test_a_factor_is_a_number_over_what_is_known_at_any_time() -> None:
+    for text, message in (
+        ('value = "paid > 1"', "value: must be a number, but is a boolean"),
+        ('lever = "amount"', "lever: 'amount' cannot be read here: it is a property of 'pay'"),
+        ("propensity = true", "propensity: expected number or string, got boolean"),
+    ):
+        lines = errors_of(BASE, rule("", '{ event = ["pay"] }').replace("action =", f"{text}\naction =", 1))
+        assert [line.partition(": ")[2].partition(": ")[2] for line in lines] == [message]
 
 
 # --- all at once -----------------------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def test_views_show_the_right_numbers(tmp_path: Path) -> None:
         ("back", 2, 1.0),
         ("gone", 0, 0.0),
     ]
-    assert _view(tmp_path, "SELECT rule, candidates, triggers, held FROM triggers_by_rule") == [("welcome", 2, 2, 0)]
+    assert _view(tmp_path, "SELECT rule, candidates, triggers, stopped FROM triggers_by_rule") == [("welcome", 2, 2, 0)]
     assert _view(tmp_path, "SELECT records FROM bad_rows_by_reason") == [(1,)]
     assert _view(tmp_path, "SELECT from_stage, to_stage, transitions FROM stage_transitions ORDER BY ALL") == [
         ("new", "back", 2),

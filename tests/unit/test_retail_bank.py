@@ -105,8 +105,21 @@ def test_credit_is_offered_to_nobody_who_is_overdue(catalogue: Catalogue) -> Non
 
 
 def test_marketing_needs_consent_and_service_does_not(catalogue: Catalogue) -> None:
-    assert {gate.kinds for gate in catalogue.gates} == {("marketing",)}
-    assert "marketing_consent" in [gate.when for gate in catalogue.gates]
+    policies = (*catalogue.gates, *catalogue.quiet_hours, *catalogue.contact_limits, *catalogue.holdouts)
+    service = [rule for rule in catalogue.rules if rule.kind == "service"]
+    assert service and not [one.name for one in policies for rule in service if one.is_for(rule)]
+    consent = next(gate for gate in catalogue.gates if gate.when == "marketing_consent")
+    assert all(consent.is_for(rule) for rule in catalogue.rules if rule.kind == "marketing")
+
+
+def test_marketing_is_quiet_at_night_and_limited(catalogue: Catalogue) -> None:
+    reaching = [rule for rule in catalogue.rules if rule.kind == "marketing" and rule.channel != "in_app"]
+    (night,) = catalogue.quiet_hours
+    assert (night.from_, night.until) == ("21:00", "08:00")
+    assert all(night.is_for(rule) for rule in reaching)
+    assert {limit.within for limit in catalogue.contact_limits} == {"1d", "7d", "30d"}
+    assert all([limit for limit in catalogue.contact_limits if limit.is_for(rule)] for rule in reaching)
+    assert all(rule.factors and rule.group for rule in catalogue.rules if rule.kind == "marketing")
 
 
 def test_a_customer_fits_into_four_kilobytes(catalogue: Catalogue) -> None:

@@ -1,0 +1,81 @@
+"""Held candidates as records of the state: by names, which outlive rows and catalogues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from models.decisions import Evidence
+from models.gates import Candidate
+from models.layout import Layout
+from models.pages import PageError
+from models.shard_rows import Rows
+
+HELD_ROWS = 64  # candidates of one page, whose predicates may have 4,096 characters: at most about 400 KiB
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """A candidate that waits for the end of quiet hours. Times in ms."""
+
+    rule: str
+    entity: str
+    customer_id: str
+    entity_id: str | None
+    event_time: int
+    until: int
+    goal_met: bool | None
+    seq: int
+    evidence: Evidence
+
+
+def packed(candidates: Iterable[Candidate]) -> bytes:
+    """One page."""
+    return msgspec.msgpack.encode([_held(one) for one in candidates])
+
+
+def _held(one: Candidate) -> Held:
+    assert one.until is not None, "only what is held is kept"
+    return Held(
+        rule=one.rule.rule.name,
+        entity=one.rule.entity_name,
+        customer_id=one.customer_id,
+        entity_id=one.entity_id,
+        event_time=one.event_time,
+        until=one.until,
+        goal_met=one.goal_met,
+        seq=one.seq,
+        evidence=one.evidence,
+    )
+
+
+def unpacked(blobs: Iterable[bytes], layout: Layout, rows: Rows) -> Iterator[Candidate]:
+    """The candidates of pages, in order, but for those of rules that are gone. Raises PageError."""
+    rules = {rule.rule.name: rule for rule in layout.rules}
+    for blob in blobs:
+        try:
+            page = msgspec.msgpack.decode(blob, type=list[Held])
+        except msgspec.DecodeError as error:
+            raise PageError(f"a record of the state is damaged, or of a newer version: {error}") from None
+        for held in page:
+            rule = rules.get(held.rule)
+            if rule is None or rule.entity_name != held.entity:
+                continue
+            customer = rows.customer_row(held.customer_id)
+            row = customer if held.entity_id is None else rows.instance_row(rule.entity, customer, held.entity_id)
+            yield Candidate(
+                rule=rule,
+                record=-1,
+                customer_row=customer,
+                row=row,
+                customer_id=held.customer_id,
+                entity_id=held.entity_id,
+                event_time=held.event_time,
+                clock=0,
+                gates_passed=0,
+                score=0.0,
+                seq=held.seq,
+                evidence=held.evidence,
+                goal_met=held.goal_met,
+                until=held.until,
+            )
