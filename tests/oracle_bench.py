@@ -8,6 +8,10 @@ from typing import Any, NamedTuple
 
 from models.catalogue import Catalogue, load
 from models.decisions import Decision
+from models.decoding import Decoder
+from models.layout import Layout
+from models.records import Records
+from models.shard import Shard
 from tests.oracle import Oracle
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -51,6 +55,13 @@ def oracle_decides(declared: str, log: Log, zone: str = "UTC") -> list[Decision]
         oracle.apply(record)
     oracle.finish()
     return oracle.decisions
+
+
+def engine_decides(declared: str, log: Log, zone: str = "UTC") -> list[Decision]:
+    """What the engine decides in a log, which is one batch."""
+    layout = Layout.compile(catalogue_of(declared, zone))
+    columns = Decoder(layout.event_layout).columns(TOPIC, PARTITION, Records.of(log.records))
+    return list(Shard(layout, TOPIC, PARTITION).process(columns).decisions)
 
 
 class Log:

@@ -16,6 +16,7 @@ from tests.oracle_bench import (
     NOON,
     PAY,
     Log,
+    engine_decides,
     feature,
     marketing,
     oracle_decides,
@@ -24,7 +25,7 @@ from tests.oracle_bench import (
 
 Decide = Callable[..., list[Decision]]
 
-pytestmark = pytest.mark.parametrize("decide", [oracle_decides])
+pytestmark = pytest.mark.parametrize("decide", [oracle_decides, engine_decides])
 
 
 def told(decisions: Sequence[Decision]) -> list[tuple[str, str | None]]:

@@ -19,6 +19,7 @@ from tests.oracle_bench import (
     NOON,
     PAY,
     Log,
+    engine_decides,
     feature,
     marketing,
     oracle_decides,
@@ -27,7 +28,7 @@ from tests.oracle_bench import (
 
 Decide = Callable[..., list[Decision]]
 
-pytestmark = pytest.mark.parametrize("decide", [oracle_decides])
+pytestmark = pytest.mark.parametrize("decide", [oracle_decides, engine_decides])
 
 EVENING, MORNING = 9 * HOUR, 20 * HOUR  # of NIGHT, from noon
 
