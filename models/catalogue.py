@@ -33,7 +33,7 @@ from models.catalogue_names import (
     tag_order,
 )
 from models.expressions import Type
-from models.policies import ContactLimit, Gate, Holdout, Kind, QuietHours
+from models.policies import ContactLimit, Gate, Holdout, Kind, Policy, QuietHours
 from models.windows import default_tile_ms, parse_duration_ms
 
 __all__ = [
@@ -227,6 +227,11 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def version(self) -> str:
         """12 hex digits that change with any content."""
         return _digest(self, 6)
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """All that may hold actions back, in the order in which it is asked, but for what Zhice asks itself."""
+        return (*self.gates, *self.quiet_hours, *self.contact_limits, *self.holdouts)
 
     @cached_property
     def property_types(self) -> Mapping[str, Type]:

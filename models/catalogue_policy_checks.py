@@ -20,8 +20,7 @@ MAX_CONTACTS: Final = 64  # that a limit may allow: each is a cell of every cust
 def check_policies(catalogue: Catalogue, report: Report) -> None:
     """All policies; a decision names the one that stopped it, so that no two have one name."""
     first: dict[str, Policy] = {}
-    tables = (catalogue.gates, catalogue.quiet_hours, catalogue.contact_limits, catalogue.holdouts)
-    for entry in (entry for table in tables for entry in table):
+    for entry in catalogue.policies:
         _check_policy(catalogue, entry, report)
         other = first.setdefault(entry.name, entry)
         if type(other) is not type(entry):

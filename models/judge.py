@@ -47,19 +47,28 @@ class Judge:
     def _judge(self, moment: list[Candidate]) -> None:
         """Ask all gates of the candidates of one customer and one moment."""
         standing = [one for one in moment if passes_alone(one)]
-        if len(standing) > 1:
-            standing.sort(key=lambda one: (one.rule.rule.kind == MARKETING, -one.score))
+        if len(standing) == 1:
+            self._act(standing[0])
+            return
+        standing.sort(key=lambda one: (one.rule.rule.kind == MARKETING, -one.score))
         rivals = Counter(one.rule.rule.channel for one in standing if one.rule.rule.kind == MARKETING)
         taken: set[str] = set()
         for one in standing:
             channel = one.rule.rule.channel
-            contested = one.rule.rule.kind == MARKETING and rivals[channel] > 1
-            if contested and not one.ask(ARBITRATION, channel not in taken):
-                continue
-            if self._may_contact(one):
-                self._note_action(one)
-                taken.update([channel] if contested else ())
-                self._ask_holdouts(one)
+            if one.rule.rule.kind != MARKETING or rivals[channel] == 1:
+                self._act(one)
+            elif one.ask(ARBITRATION, channel not in taken) and self._act(one):
+                taken.add(channel)
+
+    def _act(self, one: Candidate) -> bool:
+        """Ask the gates that remember, and then remember; who is held out does not act, but all else is the same."""
+        if not self._may_contact(one):
+            return False
+        self._note_action(one)
+        for holdout in one.rule.policies.holdouts:
+            if not one.ask(holdout.name, not holdout.has(one.customer_id)):
+                break
+        return True
 
     def _may_contact(self, one: Candidate) -> bool:
         """Ask the gates that remember: contact limits and the cooldown."""
@@ -79,14 +88,9 @@ class Judge:
         (state.dirty_instances if rule.entity else state.dirty_customers)[one.row // PAGE_ROWS] = True
         for ring in rule.policies.rings:
             cells = state.customers[one.customer_row, ring.first : ring.first + ring.size]
-            cells[1:] = cells[:-1].copy()
+            cells[1:] = cells[:-1]
             cells[0] = one.clock
             state.dirty_customers[one.customer_row // PAGE_ROWS] = True
-
-    def _ask_holdouts(self, one: Candidate) -> None:
-        for holdout in one.rule.policies.holdouts:
-            if not one.ask(holdout.name, not holdout.has(one.customer_id)):
-                return
 
     # --- held candidates -------------------------------------------------------------------------------------------
 

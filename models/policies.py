@@ -44,9 +44,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         )
         return all(wanted is None or has in wanted for wanted, has in asked)
 
+    @property
+    def means(self) -> str:
+        """What it asks, for people."""
+        raise NotImplementedError
+
 
 class Gate(Policy, frozen=True, kw_only=True):
     when: str
+
+    @property
+    def means(self) -> str:
+        return self.when
 
 
 class QuietHours(Policy, frozen=True, kw_only=True):
@@ -55,6 +64,10 @@ class QuietHours(Policy, frozen=True, kw_only=True):
     kinds: tuple[Kind, ...] | None = MARKETING
     from_: str = msgspec.field(name="from")
     until: str
+
+    @property
+    def means(self) -> str:
+        return f"waits from {self.from_} until {self.until}"
 
     @property
     def from_ms(self) -> int:
@@ -79,6 +92,10 @@ class ContactLimit(Policy, frozen=True, kw_only=True):
     within: str
 
     @property
+    def means(self) -> str:
+        return f"at most {self.most} in {self.within} per {self.per}"
+
+    @property
     def within_ms(self) -> int:
         return parse_duration_ms(self.within)
 
@@ -97,6 +114,10 @@ class Holdout(Policy, frozen=True, kw_only=True):
 
     kinds: tuple[Kind, ...] | None = MARKETING
     share: float
+
+    @property
+    def means(self) -> str:
+        return f"{self.share:.1%} of the customers are held out"
 
     def has(self, customer_id: str) -> bool:
         """Whether a customer is held out: the same for ever, as long as the name and the share stay."""

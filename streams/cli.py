@@ -288,7 +288,8 @@ def catalogue_check(path: str) -> None:
         sys.exit(1)
     click.echo(
         f"{found.name} {found.version} is right: {len(found.events)} event types, {len(found.features)} features, "
-        f"{len(found.tags)} tags, {len(found.journeys)} journeys, {len(found.rules)} rules, {len(found.gates)} gates"
+        f"{len(found.tags)} tags, {len(found.journeys)} journeys, {len(found.rules)} rules, "
+        f"{len(found.policies)} policies"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rich_click as click
 
 from sinks.lake import connect
@@ -14,6 +16,10 @@ TITLES = {
     "hand_offs": "Hand-offs of journeys to channels, and the share that was resumed",
     "retention_overall": "Retention of customers who came for the first time",
     "churn": "Churn",
+}
+SHARES = {
+    *("capped", "held_out", "delivered", "exposed", "clicked", "dismissed", "converted", "opted_out"),
+    *("resumed", "resumed_there", "day_1", "day_7", "day_30", "churned"),
 }
 
 
@@ -28,7 +34,7 @@ def show_report(lake: str, as_json: bool) -> None:
         click.echo(to_json({**answers, "effects": changed}))
         return
     for view, (names, rows) in found.items():
-        print_rows(names, rows, title=TITLES[view])
+        print_rows(names, [_shown(names, row) for row in rows], title=TITLES[view])
     _print_effects(changed)
 
 
@@ -56,6 +62,10 @@ def _print_effects(changed: list[Effect]) -> None:
         rows,
         title=f"Effect: customers who reached the goal, treated minus held out, with {CONFIDENCE:.0%} intervals",
     )
+
+
+def _shown(names: list[str], row: tuple[Any, ...]) -> list[Any]:
+    return [_percent(value) if name in SHARES else value for name, value in zip(names, row, strict=True)]
 
 
 def _percent(share: float | None) -> str | None:

@@ -85,7 +85,7 @@ def fetched(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[
     return [column[0] for column in answer.description or ()], answer.fetchall()
 
 
-def print_rows(names: list[str], rows: list[tuple[Any, ...]], title: str | None = None) -> None:
+def print_rows(names: list[str], rows: list[Any], title: str | None = None) -> None:
     """Rows as a table."""
     table = Table(title=title, title_justify="left")
     for number, name in enumerate(names):
@@ -162,8 +162,22 @@ def show_catalogue(catalogue: Catalogue, as_json: bool) -> None:
     print_rows(["tag", "label", "class", "subclass", "expression"], tags)
     journeys = [(one.name, one.label, one.entity, " → ".join(one.stages)) for one in catalogue.journeys]
     print_rows(["journey", "label", "entity", "stages"], journeys)
-    rules = [(one.name, one.label, one.action, one.channel, one.kind, one.when or "") for one in catalogue.rules]
-    print_rows(["rule", "label", "action", "channel", "kind", "when"], rules)
+    rules = [
+        (
+            one.name,
+            one.label,
+            one.action,
+            one.channel,
+            one.kind,
+            one.group,
+            one.when or "",
+            " × ".join(one.factors.values()),
+        )
+        for one in catalogue.rules
+    ]
+    print_rows(["rule", "label", "action", "channel", "kind", "group", "when", "score"], rules)
+    policies = [(one.name, one.label, one.means, sum(map(one.is_for, catalogue.rules))) for one in catalogue.policies]
+    print_rows(["policy", "label", "asks", "rules"], policies)
 
 
 def show_schemas(catalogue: Catalogue, out: Path | None) -> None:
