@@ -292,6 +292,26 @@ def test_a_record_in_the_next_night_holds_anew(decide: Decide) -> None:
     assert (told(decisions), decided_at(decisions)) == ([("r", "night")], [DAY + EVENING])
 
 
+def test_one_held_anew_keeps_its_place(decide: Decide) -> None:
+    text = marketing("a", "value = 1") + marketing("b", "value = 1", listens=VIEW)
+    text += quiet("21:00", "23:00", "first", 'rules = ["a"]') + quiet("22:00", "01:00", "second")
+    log = paid(EVENING)
+    log.event(10 * HOUR, "view")
+    for at in (11 * HOUR, 13 * HOUR):
+        log.tick(at)
+    assert told(decide(text, log)) == [("a", None), ("b", "arbitration")]
+
+
+def test_bad_rows_and_unknown_events_are_no_goals(decide: Decide) -> None:
+    log = paid(EVENING)
+    log.event(EVENING + 1, time=EVENING + 2 * HOUR)  # too far ahead
+    log.event(EVENING + 1, page="a", vip="no")  # of the wrong type
+    log.event(EVENING + 1, "undeclared")
+    log.raw(EVENING + 1, "c1", b"{")
+    log.tick(MORNING)
+    assert told(decide(marketing("r", GOAL.replace("view", "pay")) + NIGHT, log)) == [("r", None)]
+
+
 # Goals
 
 
