@@ -89,11 +89,15 @@ def print_rows(names: list[str], rows: list[Any], title: str | None = None) -> N
     """Rows as a table."""
     table = Table(title=title, title_justify="left")
     for number, name in enumerate(names):
-        numeric = any(isinstance(row[number], int | float) for row in rows)
+        numeric = any(_is_numeric(row[number]) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(as_text, row))
     console().print(table)
+
+
+def _is_numeric(value: object) -> bool:
+    return isinstance(value, int | float) or (isinstance(value, str) and value.endswith("%"))
 
 
 def as_text(value: Any) -> str:

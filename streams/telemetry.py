@@ -62,7 +62,7 @@ class Telemetry:
         self._events = counter("zhice_events", "Valid events, by what became of them.", "status")
         self._late = counter("zhice_late_events", "Events too late for some feature.")
         self._bad_rows = counter("zhice_bad_rows", "Records that are no valid event.", "reason")
-        self._candidates = counter("zhice_candidates", "Rules whose predicate held.", "rule")
+        self._candidates = counter("zhice_candidates", "Rules whose predicate held, once they are decided.", "rule")
         self._decisions = counter("zhice_decisions", "What became of candidates.", "rule", "acted", "gate")
         self._strays = counter("zhice_stray_events", "Events sent on to their customer's partition.", "partition")
         self._triggers = counter("zhice_triggers", "Decisions to act, published.", "rule", "channel")
@@ -187,12 +187,15 @@ class WorkerCollector(Collector):
     def _sizes(self) -> Iterator[GaugeMetricFamily]:
         rows = GaugeMetricFamily("zhice_state_rows", "Entities in the state.", labels=["partition", "kind"])
         size = GaugeMetricFamily("zhice_state_bytes", "Memory of the state's arrays.", labels=["partition"])
+        held = GaugeMetricFamily("zhice_held_candidates", "Waiting for quiet hours to end.", labels=["partition"])
         for partition, shard in sorted(self.worker.shards.items()):
+            held.add_metric([str(partition)], len(shard.judge.held))
             rows.add_metric([str(partition), "customers"], shard.rows.customers.count)
             rows.add_metric([str(partition), "instances"], shard.rows.instances.count)
             size.add_metric([str(partition)], _bytes(shard))
         yield rows
         yield size
+        yield held
 
 
 def _unknown(_: int) -> None:

@@ -167,7 +167,9 @@ def test_versions_change_with_the_content(small: Catalogue) -> None:
 def test_the_examples_of_the_docs_are_right() -> None:
     text = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
     example, policies = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    catalogue = load({"example.toml": example, "policies.toml": policies.replace(', "sms"', "").replace('"sms"', '"push"')})
+    catalogue = load(
+        {"example.toml": example, "policies.toml": policies.replace(', "sms"', "").replace('"sms"', '"push"')}
+    )
     assert (len(catalogue.events), len(catalogue.rules), len(catalogue.gates)) == (2, 1, 1)
     assert (len(catalogue.quiet_hours), len(catalogue.contact_limits), len(catalogue.holdouts)) == (1, 1, 1)
     wrong = example.replace("direction = 'out'", "amout > 1")
