@@ -11,11 +11,12 @@ import hashlib
 from typing import Any
 
 from models.catalogue import Catalogue, Feature, Journey, Rule
-from models.decisions import Decision, Evidence, Transition
+from models.decisions import Evidence, Transition
+from tests.oracle_decisions import Candidate, Decisions
 from tests.oracle_events import Event, decode, is_tick, to_float
 from tests.oracle_expressions import Value, evaluate, holds, names_read
 from tests.oracle_metrics import Metrics
-from tests.oracle_state import CUSTOMER, Moment, Row, Standing, Taken, Timer
+from tests.oracle_state import CUSTOMER, Cause, Row, Standing, Taken, Timer
 from tests.oracle_windows import HOUR_MS, MINUTE_MS, aggregate, duration_ms, tiles_in_window
 
 
@@ -32,7 +33,8 @@ class Oracle:
         self.timers: list[Timer] = []
         self.boundary: int | None = None  # the last hour boundary that the clock has reached
         self.transitions: list[Transition] = []
-        self.decisions: list[Decision] = []
+        self._decisions = Decisions(catalogue)
+        self.decisions = self._decisions.made
         self.snapshots: list[tuple[Any, ...]] = []
         self._metrics = Metrics(catalogue.channels)
         self.metrics = self._metrics.written
@@ -51,6 +53,8 @@ class Oracle:
             self.status[record.offset] = "unknown"
         else:
             self.status[record.offset] = self._take(event)
+        assert self.clock is not None
+        self._decisions.decide(self.clock)
 
     def finish(self) -> None:
         """The last snapshot and metrics. Choice: their offset is the next one."""
@@ -72,6 +76,8 @@ class Oracle:
             self.boundary = self.clock // HOUR_MS * HOUR_MS
         if before is not None and before // MINUTE_MS != self.clock // MINUTE_MS:
             self._metrics.write(self.offset)
+        for candidate in self._decisions.release(self.clock):
+            self._weigh(candidate)
         while True:
             due = sorted((t for t in self.timers if t.deadline <= self.clock), key=Timer.turn)
             self._pass_boundaries(due[0].deadline if due else self.clock)
@@ -88,17 +94,17 @@ class Oracle:
 
     def _fire(self, timer: Timer) -> None:
         self.timers.remove(timer)
-        moment = Moment(timer.deadline, timer=timer)
+        cause = Cause(timer.deadline, timer=timer)
         if timer.rule is not None:
-            self._consider(self.catalogue.rules[timer.rule], timer.row, moment)
+            self._consider(self.catalogue.rules[timer.rule], timer.row, cause)
             return
         journey = self.catalogue.journeys[timer.journey]
         [timeout] = [t for t in journey.timeout if t.in_ == timer.stage]
-        self._enter(timer.row, journey, timeout.to, moment, timers_from=timer.deadline)
+        self._enter(timer.row, journey, timeout.to, cause, timers_from=timer.deadline)
         for rule in self.catalogue.rules:
             left = rule.listens.timeout == f"{journey.name}.{timer.stage}" and rule.listens.after is None
             if left or rule.listens.entered == f"{journey.name}.{timeout.to}":
-                self._consider(rule, timer.row, moment)
+                self._consider(rule, timer.row, cause)
 
     # An event of a declared type
 
@@ -108,6 +114,7 @@ class Oracle:
         if event.id in customer.event_ids:
             return "duplicate"
         customer.event_ids.append(event.id)
+        self._decisions.reach_goals(event.type, rows)
         for row in rows.values():
             row.latest = event.time if row.latest is None else max(row.latest, event.time)
             row.changed = True
@@ -122,7 +129,7 @@ class Oracle:
             entity = self._entity_of(rule)
             listens = event.type in (rule.listens.event or ()) or rule.listens.entered in entered
             if listens and entity in rows:
-                self._consider(rule, rows[entity], Moment(event.time, event))
+                self._consider(rule, rows[entity], Cause(event.time, event))
         assert self.clock is not None
         self._metrics.count(event, self.clock)
         return "applied"
@@ -168,16 +175,16 @@ class Oracle:
 
     def _journey_takes(self, journey: Journey, row: Row, event: Event) -> list[str]:
         """Move the row by the event; the stages entered, as `journey.stage`."""
-        moment, entered = Moment(event.time, event), []
+        cause, entered = Cause(event.time, event), []
         assert self.clock is not None
         if journey.name not in row.standing:  # Choice: journeys later in the catalogue do not stand anywhere yet
-            self._enter(row, journey, journey.stages[0], moment, timers_from=self.clock)
+            self._enter(row, journey, journey.stages[0], cause, timers_from=self.clock)
             entered.append(f"{journey.name}.{journey.stages[0]}")
         stage = row.standing[journey.name].stage
         for transition in journey.transition:
             concerned = stage in transition.from_ and event.type in transition.on
-            if concerned and holds(transition.when, lambda name: self._value(name, row, journey, moment)):
-                self._enter(row, journey, transition.to, moment, timers_from=self.clock)
+            if concerned and holds(transition.when, lambda name: self._value(name, row, journey, cause)):
+                self._enter(row, journey, transition.to, cause, timers_from=self.clock)
                 return [*entered, f"{journey.name}.{transition.to}"]
         for timeout in journey.timeout:
             if timeout.in_ == stage and event.type in timeout.restarted_by:
@@ -186,9 +193,9 @@ class Oracle:
 
     # Stages and their timers
 
-    def _enter(self, row: Row, journey: Journey, stage: str, moment: Moment, timers_from: int) -> None:
+    def _enter(self, row: Row, journey: Journey, stage: str, cause: Cause, timers_from: int) -> None:
         old = row.standing.get(journey.name)
-        row.standing[journey.name] = Standing(stage, moment.now)
+        row.standing[journey.name] = Standing(stage, cause.now)
         row.changed = True
         assert self.clock is not None
         transition = Transition(
@@ -198,10 +205,10 @@ class Oracle:
             journey=journey.name,
             from_stage=old.stage if old else None,
             to_stage=stage,
-            entered_at=moment.now,
-            time_in_stage_ms=max(0, moment.now - old.entered_at) if old else None,
-            cause="event" if moment.event else "timeout",
-            event_id=moment.event.id if moment.event else None,
+            entered_at=cause.now,
+            time_in_stage_ms=max(0, cause.now - old.entered_at) if old else None,
+            cause="event" if cause.event else "timeout",
+            event_id=cause.event.id if cause.event else None,
             clock=self.clock,
             partition=self.partition,
             offset=self.offset,
@@ -223,29 +230,29 @@ class Oracle:
 
     # What predicates read
 
-    def _value(self, name: str, row: Row, journey: Journey | None, moment: Moment) -> Value:
+    def _value(self, name: str, row: Row, journey: Journey | None, cause: Cause) -> Value:
         """The value of a name for a predicate of `row`; `journey` is the journey in question."""
         if name in ("stage", "time_in_stage_ms"):
             assert journey is not None
-            return self._journey_column(row, journey, name, moment)
+            return self._journey_column(row, journey, name, cause)
         for other in self.catalogue.journeys:
             if name in (f"{other.name}_stage", f"{other.name}_time_in_stage_ms"):
                 owner = self.customers[row.customer_id] if other.entity == CUSTOMER else row
-                return self._journey_column(owner, other, name.removeprefix(f"{other.name}_"), moment)
+                return self._journey_column(owner, other, name.removeprefix(f"{other.name}_"), cause)
         for feature in self.catalogue.features:
             if feature.name == name:
                 owner = self.customers[row.customer_id] if feature.entity == CUSTOMER else row
                 return self._feature(feature, owner)
         for tag in self.catalogue.tags:
             if tag.name == name:
-                return evaluate(tag.expression, lambda read: self._value(read, row, None, moment))
-        return moment.event.value_of(name) if moment.event else None
+                return evaluate(tag.expression, lambda read: self._value(read, row, None, cause))
+        return cause.event.value_of(name) if cause.event else None
 
-    def _journey_column(self, row: Row, journey: Journey, column: str, moment: Moment) -> Value:
+    def _journey_column(self, row: Row, journey: Journey, column: str, cause: Cause) -> Value:
         standing = row.standing.get(journey.name)
         if standing is None:
             return None
-        return standing.stage if column == "stage" else float(max(0, moment.now - standing.entered_at))
+        return standing.stage if column == "stage" else float(max(0, cause.now - standing.entered_at))
 
     def _feature(self, feature: Feature, row: Row) -> Value:
         taken = row.taken.get(feature.name, [])
@@ -267,7 +274,7 @@ class Oracle:
     def _journeys_of(self, entity: str) -> list[Journey]:
         return [journey for journey in self.catalogue.journeys if journey.entity == entity]
 
-    # Rules, gates and decisions
+    # Rules and candidates
 
     def _listened_journey(self, rule: Rule) -> Journey | None:
         """The journey whose `stage` the rule reads."""
@@ -281,24 +288,19 @@ class Oracle:
         journey = self._listened_journey(rule)
         return journey.entity if journey else CUSTOMER
 
-    def _consider(self, rule: Rule, row: Row, moment: Moment) -> None:
+    def _consider(self, rule: Rule, row: Row, cause: Cause) -> None:
         journey = self._listened_journey(rule)
 
         def lookup(name: str) -> Value:
-            return self._value(name, row, journey, moment)
+            return self._value(name, row, journey, cause)
 
         if not holds(rule.when, lookup):
             return
-        gates = self._gates(rule, row, moment)
-        failed = [name for name, passed in gates.items() if not passed]
-        assert self.clock is not None
-        if not failed:
-            row.acted[rule.name] = self.clock
-        stage = self._journey_column(row, journey, "stage", moment) if journey else None
+        stage = self._journey_column(row, journey, "stage", cause) if journey else None
         evidence = Evidence(
-            event_id=moment.event.id if moment.event else None,
-            event=moment.event.type if moment.event else None,
-            deadline=moment.timer.deadline if moment.timer else None,
+            event_id=cause.event.id if cause.event else None,
+            event=cause.event.type if cause.event else None,
+            deadline=cause.timer.deadline if cause.timer else None,
             stage=stage,
             values={name: self._shown(name, lookup(name)) for name in self._read(rule.when or "TRUE")},
             predicate=rule.when or "TRUE",  # Choice
@@ -306,41 +308,21 @@ class Oracle:
             partition=self.partition,
             offset=self.offset,
         )
-        decision = Decision(
-            id=self._decision_id(rule, row, moment),
-            catalogue=self.catalogue.name,
-            catalogue_version=self.catalogue.version,
-            rule=rule.name,
-            rule_version=rule.version,
-            customer_id=row.customer_id,
-            entity=row.entity,
-            entity_id=row.entity_id,
-            action=rule.action,
-            channel=rule.channel,
-            kind=rule.kind,
-            acted=not failed,
-            gate=failed[0] if failed else None,
-            gates=gates,
-            event_time=moment.now,
-            decided_at=self.clock,
-            expires_at=moment.now + duration_ms(rule.expires),
-            evidence=evidence,
-            seq=self._next_seq(),
-        )
-        self.decisions.append(decision)
+        candidate = Candidate(self._decision_id(rule, row, cause), rule, row, cause, evidence, self._next_seq())
+        self._weigh(candidate)
+        self._decisions.candidates.append(candidate)
 
-    def _gates(self, rule: Rule, row: Row, moment: Moment) -> dict[str, bool]:
-        """Gates up to the first that fails. Choice: `cooldown` is there for rules that have one."""
-        assert self.clock is not None
-        customer, last = self.customers[row.customer_id], row.acted.get(rule.name)
-        gates = {"expired": self.clock <= moment.now + duration_ms(rule.expires)}
-        for gate in self.catalogue.gates:
-            applies = rule.kind in (gate.kinds or [rule.kind]) and rule.channel in (gate.channels or [rule.channel])
-            if all(gates.values()) and applies:
-                gates[gate.name] = holds(gate.when, lambda name: self._value(name, customer, None, moment))
-        if all(gates.values()) and rule.cooldown is not None:
-            gates["cooldown"] = last is None or self.clock - last >= duration_ms(rule.cooldown)
-        return gates
+    def _weigh(self, candidate: Candidate) -> None:
+        """What the rows say of a candidate that comes up or is released: its `[[gate]]`s and its score."""
+        rule, row, customer = candidate.rule, candidate.row, self.customers[candidate.row.customer_id]
+        for gate in self.catalogue.gates:  # Choice: a gate's answer is of when the candidate comes up, as is its score
+            passed = holds(gate.when, lambda name: self._value(name, customer, None, candidate.cause))
+            candidate.gates[gate.name] = passed
+        candidate.score = 1.0
+        for factor in (rule.propensity, rule.context, rule.value, rule.lever):
+            if factor is not None:
+                value = evaluate(str(factor), lambda name: self._value(name, row, None, candidate.cause))
+                candidate.score *= 0.0 if value is None or value != value else float(value)
 
     def _read(self, predicate: str) -> set[str]:
         """The names that a predicate reads. Choice: those that its tags read, too."""
@@ -356,13 +338,13 @@ class Oracle:
         strings = isinstance(value, str) and not name.endswith("stage")
         return "(other)" if strings and value not in self._declared_values(read) else value
 
-    def _decision_id(self, rule: Rule, row: Row, moment: Moment) -> str:
+    def _decision_id(self, rule: Rule, row: Row, cause: Cause) -> str:
         """Distinct for distinct causes; the bytes hashed are not the engine's."""
-        cause: tuple[object, ...] = (self.offset,)
-        if moment.timer:
-            journey = self.catalogue.journeys[moment.timer.journey].name
-            cause = (f"{journey}.{moment.timer.stage}", moment.timer.deadline)
-        parts = (rule.name, row.entity, row.customer_id, row.entity_id, self.topic, self.partition, *cause)
+        source: tuple[object, ...] = (self.offset,)
+        if cause.timer:
+            journey = self.catalogue.journeys[cause.timer.journey].name
+            source = (f"{journey}.{cause.timer.stage}", cause.timer.deadline)
+        parts = (rule.name, row.entity, row.customer_id, row.entity_id, self.topic, self.partition, *source)
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
     def _next_seq(self) -> int:
@@ -384,7 +366,7 @@ class Oracle:
                 self.snapshots.append((as_of, self.offset, *entry))
 
     def _tag(self, name: str, row: Row) -> float | None:
-        return to_float(self._value(name, row, None, Moment(0)))
+        return to_float(self._value(name, row, None, Cause(0)))
 
     def _tags_of(self, entity: str) -> list[str]:
         return [tag.name for tag in self.catalogue.tags if self._owner_of_tag(tag.name) == entity]

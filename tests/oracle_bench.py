@@ -6,11 +6,18 @@ import json
 from itertools import count
 from typing import Any, NamedTuple
 
-from models.catalogue import load
+from models.catalogue import Catalogue, load
+from models.decisions import Decision
+from models.decoding import Decoder
+from models.layout import Layout
+from models.records import Records
+from models.shard import Shard
 from tests.oracle import Oracle
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOON = 1_710_000_000_000 // DAY * DAY + 12 * HOUR  # 2024-03-09 12:00 UTC
+
+TOPIC, PARTITION = "events", 3
 
 HEAD = """
 [catalogue]
@@ -36,30 +43,64 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes], ...]
 
 
-class Bench:
-    """An oracle with a log that is written record by record; times are relative to noon."""
+def catalogue_of(declared: str, zone: str = "UTC") -> Catalogue:
+    """The events of HEAD, and what is declared of them."""
+    return load({"c.toml": HEAD.format(zone=zone) + declared})
 
-    def __init__(self, declared: str = "", zone: str = "UTC") -> None:
-        self.oracle = Oracle(load({"c.toml": HEAD.format(zone=zone) + declared}), "events", 3)
+
+def oracle_decides(declared: str, log: Log, zone: str = "UTC") -> list[Decision]:
+    """What the oracle decides in a log."""
+    oracle = Oracle(catalogue_of(declared, zone), TOPIC, PARTITION)
+    for record in log.records:
+        oracle.apply(record)
+    oracle.finish()
+    return oracle.decisions
+
+
+def engine_decides(declared: str, log: Log, zone: str = "UTC") -> list[Decision]:
+    """What the engine decides in a log, which is one batch."""
+    layout = Layout.compile(catalogue_of(declared, zone))
+    columns = Decoder(layout.event_layout).columns(TOPIC, PARTITION, Records.of(log.records))
+    return list(Shard(layout, TOPIC, PARTITION).process(columns).decisions)
+
+
+class Log:
+    """A log that is written record by record; times are relative to noon."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
         self.offsets = count(100)
         self.ids = count()
 
     def event(
         self, at: int, name: str = "pay", customer: str = "c1", time: int | None = None, **properties: Any
     ) -> int:
-        """Apply an event whose record has the timestamp `at`; `time` is the event's own, `id` its id."""
+        """Add an event whose record has the timestamp `at`; `time` is the event's own, `id` its id."""
         envelope = {"channel": properties.pop("channel", "app"), "event": name, "customer_id": customer}
         envelope["event_id"] = properties.pop("id", None) or f"e{next(self.ids)}"
         envelope["event_time"] = NOON + (at if time is None else time)
         return self.raw(at, customer, json.dumps({**envelope, "properties": properties}).encode())
 
     def raw(self, at: int, key: str, value: bytes | None, headers: Any = ()) -> int:
-        offset = next(self.offsets)
-        self.oracle.apply(Record(offset, NOON + at, key.encode(), value, headers))
-        return offset
+        record = Record(next(self.offsets), NOON + at, key.encode(), value, headers)
+        self.records.append(record)
+        return record.offset
 
     def tick(self, at: int) -> int:
         return self.raw(at, "", None, (("zhice", b"tick"),))
+
+
+class Bench(Log):
+    """An oracle that applies each record as it is written."""
+
+    def __init__(self, declared: str = "", zone: str = "UTC") -> None:
+        super().__init__()
+        self.oracle = Oracle(catalogue_of(declared, zone), TOPIC, PARTITION)
+
+    def raw(self, at: int, key: str, value: bytes | None, headers: Any = ()) -> int:
+        offset = super().raw(at, key, value, headers)
+        self.oracle.apply(self.records[-1])
+        return offset
 
     def value(self, feature: str = "f", customer: str = "c1") -> float | None:
         return self.oracle.features(customer)[feature]
@@ -103,6 +144,13 @@ from = ["open"]
 on = ["pay"]
 to = "done"
 """
+
+
+PAY = 'event = ["pay"]'
+
+
+def marketing(name: str, more: str = "", listens: str = PAY, channel: str = "push") -> str:
+    return rule(name, listens, f'kind = "marketing"\n{more}').replace('"push"', f'"{channel}"')
 
 
 def rule(name: str, listens: str, more: str = "") -> str:

@@ -61,7 +61,7 @@ class Timer:
 
 
 @dataclass(eq=False)
-class Moment:
+class Cause:
     """What happens now: an event, or a timer with its deadline; `now` is the event's time or the deadline."""
 
     now: int

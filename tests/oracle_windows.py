@@ -38,11 +38,14 @@ def tile_ms(feature: Feature) -> int:
 
 def tile_of(time: int, tile: int, time_zone: str) -> int:
     """The tile of a time; tiles of whole days count local days."""
-    if tile % DAY_MS == 0:
-        offset = datetime.fromtimestamp(time // 1000, ZoneInfo(time_zone)).utcoffset()
-        assert offset is not None
-        time += int(offset.total_seconds()) * 1000
-    return time // tile
+    return (time + offset_ms(time, time_zone) if tile % DAY_MS == 0 else time) // tile
+
+
+def offset_ms(time: int, time_zone: str) -> int:
+    """How far the zone's wall clock is ahead of UTC at a time."""
+    offset = datetime.fromtimestamp(time // 1000, ZoneInfo(time_zone)).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds()) * 1000
 
 
 def tiles_in_window(feature: Feature, time_zone: str, latest: int | None, taken: Sequence[Taken]) -> Tiles:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -20,13 +22,17 @@ from tests.strategies_catalogue import Builder
 from tests.strategies_log import Log, Record
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Shanghai")
-STARTS = (
-    1_704_067_200_000,  # 2024-01-01 00:00 UTC
-    1_710_033_000_000,  # 2024-03-10 01:10 UTC, hours before New York's clocks go forward
-    1_711_840_000_000,  # 2024-03-30 23:06 UTC, hours before Berlin's clocks go forward
-    1_729_980_000_123,  # 2024-10-26 22:00 UTC, hours before Berlin's clocks go back
+STARTS = {  # and where clocks change soon after it
+    1_704_067_200_000: None,  # 2024-01-01 00:00 UTC
+    1_710_033_000_000: "America/New_York",  # 2024-03-10 01:10 UTC, hours before the clocks go forward
+    1_711_840_000_000: "Europe/Berlin",  # 2024-03-30 23:06 UTC, hours before the clocks go forward
+    1_729_980_000_123: "Europe/Berlin",  # 2024-10-26 22:00 UTC, hours before the clocks go back
+    1_730_602_800_000: "America/New_York",  # 2024-11-03 03:00 UTC, hours before the clocks go back
+}
+ENTRIES = (  # at most
+    *(("event", 5), ("journey", 5), ("feature", 12), ("tag", 4), ("rule", 12)),
+    *(("gate", 2), ("quiet_hours", 3), ("contact_limit", 3), ("holdout", 2)),
 )
-ENTRIES = (("event", 5), ("journey", 5), ("feature", 12), ("tag", 4), ("rule", 12), ("gate", 2))  # at most
 RECORDS = 200
 CUTS = 6
 ACTIONS = ("none", "checkpoint", "restart", "crash")
@@ -78,9 +84,10 @@ def cases(draw: DrawFn, one_at_a_time: bool = False) -> Case:
 def case_of(text: bytes, one_at_a_time: bool = False) -> Case:
     """The case that SIZE bytes stand for."""
     drawn = Bytes(text)
-    builder = _builder(drawn)
     random = drawn.random("log")
-    log = Log(builder, random.choice(STARTS), customers=random.randint(1, 4))
+    start = random.choice([*STARTS])
+    builder = _builder(drawn, start)
+    log = Log(builder, start, customers=random.randint(1, 4))
     most = random.choice((15, 60, 120, RECORDS))
     for number, one in enumerate(drawn.kept("record", RECORDS)):
         if number < most:
@@ -91,9 +98,12 @@ def case_of(text: bytes, one_at_a_time: bool = False) -> Case:
     return Case(toml, load({"catalogue.toml": toml}), log.records, list(_batches(log.records, cuts, actions)))
 
 
-def _builder(drawn: Bytes) -> Builder:
+def _builder(drawn: Bytes, start: int) -> Builder:
     """A random catalogue, not yet loaded; it has at least one event type and one journey."""
-    builder = Builder(drawn.random("zone").choice(ZONES))
+    random = drawn.random("zone")
+    zone = (random.random() < 0.5 and STARTS[start]) or random.choice(ZONES)
+    local = datetime.fromtimestamp(start // 1000, ZoneInfo(zone))
+    builder = Builder(zone, local.hour * 60 + local.minute)
     for table, most in ENTRIES:
         if table in ("event", "journey"):
             builder.add(table, drawn.random(table))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
+from tests import strategies_policies as policies
 from tests.strategies_expressions import BOOLEAN, NUMBER, STRING, Kind, number, predicate
 
 CHANNELS = ("app", "web")
@@ -35,6 +36,7 @@ WINDOWS = (
 DURATIONS = ("90s", "5m", "30m", "1h", "24h", "3d", "10d", "30d")  # from short to long
 STAGES = ("new", "active", "in progress", "v1.0", "结束", "it's")
 LONG = ("10d", "30d")  # of timeouts that lead back, so that a jump of months passes few of them
+TABLES = ("event", "feature", "tag", "journey", "rule", "gate", "quiet_hours", "contact_limit", "holdout")
 
 Table = dict[str, Any]
 Scope = dict[str, Kind]
@@ -43,13 +45,13 @@ Scope = dict[str, Kind]
 class Builder:
     """The tables of a catalogue, in the making."""
 
-    def __init__(self, time_zone: str) -> None:
+    def __init__(self, time_zone: str, start: int) -> None:
+        self.start = start  # of the log, as a minute of the local day
         self.head: Table = {"name": "random", "time_zone": time_zone, "channels": list(CHANNELS)}
-        self.tables: dict[str, list[Table]] = {
-            name: [] for name in ("event", "feature", "tag", "journey", "rule", "gate")
-        }
+        self.tables: dict[str, list[Table]] = {name: [] for name in TABLES}
         self.feature_kinds: Scope = {}
         self.tag_kinds: dict[str, tuple[str, str]] = {}  # (entity, kind)
+        self.listened: list[tuple[str, Table, Scope]] = []  # of each rule: entity, what it listens to, what it may read
 
     def add(self, table: str, random: Random) -> None:
         """Add an entry, unless the catalogue so far has nothing to make one of."""
@@ -121,7 +123,7 @@ class Builder:
 
     def _tag(self, random: Random, number_of: int) -> Table | None:
         entity = random.choice(("customer", *self._keyed()))
-        scope = self._entity_scope(entity, times=False)
+        scope = self._entity_scope(entity, times=False, own_stages=False)
         kind = random.choice((NUMBER, BOOLEAN))
         expression = number(random, scope, 2) if kind == NUMBER else predicate(random, scope)
         read = set(_words(expression))
@@ -135,20 +137,29 @@ class Builder:
         rule: Table = {
             "name": f"r{number_of}",
             "action": f"action{number_of}",
-            "channel": random.choice(("push", "sms")),
-            "kind": random.choice(("marketing", "service")),
-            "expires": random.choice(("72h", "30d", "30d", "1h", "90s")),
+            "channel": random.choice(("push", "push", "sms")),
+            "kind": random.choice(("marketing", "marketing", "service")),
+            "expires": random.choice(("72h", "30d", "30d", "30d", "1h", "90s")),
         }
-        if random.random() < 0.6:
+        if random.random() < 0.5:
             rule["cooldown"] = random.choice(DURATIONS)
-        listens, scope = self._listens(random, rule)
-        rule["listens"] = listens
-        if random.random() < 0.7:
+        if random.random() < 0.6:
+            rule["group"] = random.choice(("loans", "cards"))
+        if random.random() < 0.8:
+            event = random.choice(self.tables["event"])["name"]
+            rule["goal"] = {"event": event, "within": random.choice(DURATIONS)}
+        entity, rule["listens"], scope = self._listens(random)
+        if entity != "customer" and "event" in rule["listens"]:
+            rule["entity"] = entity
+        self.listened.append((entity, rule["listens"], scope))
+        if random.random() < 0.5:
             rule["when"] = predicate(random, scope)
-        return rule
+        return rule | policies.factors(random, self._entity_scope(entity, times=False))
 
-    def _listens(self, random: Random, rule: Table) -> tuple[Table, Scope]:
-        """What the rule listens to, and what its predicate may read."""
+    def _listens(self, random: Random) -> tuple[str, Table, Scope]:
+        """A rule's entity, what it listens to, often what another does, too, and what its predicate may read."""
+        if self.listened and random.random() < 0.3:
+            return random.choice(self.listened)
         journey = random.choice(self.tables["journey"])
         stage = random.choice(journey["stages"])
         form = random.randrange(6)
@@ -157,30 +168,32 @@ class Builder:
             on = _some(random, self._events_of(entity))
             scope = self._entity_scope(entity) | ENVELOPE | self._properties(on)
             if entity != "customer":
-                rule["entity"] = entity
                 first = next(j for j in self.tables["journey"] if j["entity"] == entity)
                 scope |= {"stage": tuple(first["stages"]), "time_in_stage_ms": NUMBER}
-            return {"event": on}, scope
-        scope = self._journey_scope(journey, ())
+            return entity, {"event": on}, scope
+        entity, scope = journey["entity"], self._journey_scope(journey, ())
         if form < 4:
-            return {"entered": f"{journey['name']}.{stage}"}, scope
+            return entity, {"entered": f"{journey['name']}.{stage}"}, scope
         if form == 4 and journey["timeout"]:
-            return {"timeout": f"{journey['name']}.{random.choice(journey['timeout'])['in']}"}, scope
+            return entity, {"timeout": f"{journey['name']}.{random.choice(journey['timeout'])['in']}"}, scope
         latest = [timeout["after"] for timeout in journey["timeout"] if timeout["in"] == stage]
         in_time = DURATIONS[: DURATIONS.index(latest[0]) + 1] if latest else DURATIONS
-        return {"timeout": f"{journey['name']}.{stage}", "after": random.choice(in_time)}, scope
+        return entity, {"timeout": f"{journey['name']}.{stage}", "after": random.choice(in_time)}, scope
 
     def _gate(self, random: Random, number_of: int) -> Table:
-        gate: Table = {
-            "name": f"g{number_of}",
-            "when": predicate(random, self._entity_scope("customer", times=False)),
-        }
-        if random.random() < 0.4:
-            gate["kinds"] = ["marketing"]
-        channels = sorted({rule["channel"] for rule in self.tables["rule"]})
-        if channels and random.random() < 0.4:
-            gate["channels"] = [random.choice(channels)]
-        return gate
+        when = predicate(random, self._entity_scope("customer", times=False))
+        if random.random() < 0.3:
+            when = f"({when}) OR TRUE"
+        return {"name": f"g{number_of}", "when": when, **policies.scope_of(random, self.tables["rule"], kinds=0.4)}
+
+    def _quiet_hours(self, random: Random, number_of: int) -> Table:
+        return {"name": f"q{number_of}", **policies.quiet_hours(random, self.tables["rule"], self.start)}
+
+    def _contact_limit(self, random: Random, number_of: int) -> Table:
+        return {"name": f"l{number_of}", **policies.contact_limit(random, self.tables["rule"], DURATIONS)}
+
+    def _holdout(self, random: Random, number_of: int) -> Table:
+        return {"name": f"h{number_of}", **policies.holdout(random, self.tables["rule"])}
 
     # What may be read
 
@@ -202,14 +215,14 @@ class Builder:
         kinds = [event["properties"][name] for event in self.tables["event"] if name in event["properties"]]
         return kinds[0] if isinstance(kinds[0], str) else tuple(dict.fromkeys(v for kind in kinds for v in kind))
 
-    def _entity_scope(self, entity: str, times: bool = True) -> Scope:
+    def _entity_scope(self, entity: str, times: bool = True, own_stages: bool = True) -> Scope:
         """Features, tags and journeys of the customer and of the entity."""
         owners = ("customer", entity)
         features = [feature for feature in self.tables["feature"] if feature["entity"] in owners]
         scope: Scope = {feature["name"]: self.feature_kinds[feature["name"]] for feature in features}
         scope |= {name: kind for name, (owner, kind) in self.tag_kinds.items() if owner in owners}
         for journey in self.tables["journey"]:
-            if journey["entity"] == "customer" or (times and journey["entity"] == entity):
+            if journey["entity"] == "customer" or (own_stages and journey["entity"] == entity):
                 scope[f"{journey['name']}_stage"] = tuple(journey["stages"])
                 if times:
                     scope[f"{journey['name']}_time_in_stage_ms"] = NUMBER

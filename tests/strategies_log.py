@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from tests.strategies_catalogue import DURATIONS, PROPERTIES, Builder, Table
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 EDGES = [int(text[:-1]) * UNITS[text[-1]] for text in DURATIONS]
+EXPIRES = (90 * SECOND, HOUR)  # of some rules
 KINDS = ("event", "event", "event", "event", "event", "event", "near", "far", "tick", "bad", "unknown")
 BROKEN = (b"", b"{", b"\xff\xfe", b"[1]", b"null", b'{"event": "pay"}', b'"text"')
 
@@ -33,6 +34,7 @@ class Log:
     def __init__(self, builder: Builder, start: int, customers: int) -> None:
         self.events, self.customers = builder.tables["event"], customers
         self.zone = ZoneInfo(builder.head["time_zone"])
+        self.quiet_hours = builder.tables["quiet_hours"]
         self.clock = start
         self.records: list[Record] = []
         self.bodies: list[Table] = []
@@ -57,6 +59,8 @@ class Log:
         self.clock = max(self.clock, timestamp)
 
     def _timestamp(self, random: Random) -> int:
+        if self.quiet_hours and random.random() < 0.08:
+            return self._edge_of_quiet_hours(random)
         form = random.random()
         if form < 0.3:
             return self.clock
@@ -71,6 +75,15 @@ class Log:
         if form < 0.97:
             return self.clock + random.randrange(2 * DAY)
         return self.clock + random.randrange(120 * DAY)
+
+    def _edge_of_quiet_hours(self, random: Random) -> int:
+        """The next beginning or end of some quiet hours, or so long before it that a rule expires then, about."""
+        edge = random.choice(self.quiet_hours)[random.choice(("from", "until", "until"))]
+        hour, minute = map(int, edge.split(":"))
+        today = datetime.fromtimestamp(self.clock // 1000, self.zone).replace(hour=hour, minute=minute, second=0)
+        days = [today + timedelta(days=day) for day in (-1, 0, 1)]
+        next_one = next((day for day in days if day.timestamp() * 1000 > self.clock + 1), days[-1])
+        return int(next_one.timestamp()) * 1000 - random.choice((0, 0, 0, *EXPIRES)) + random.choice((-1, 0, 0, 1))
 
     def _event_time(self, random: Random, timestamp: int) -> int:
         form = random.random()
