@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -27,7 +28,7 @@ class Judge:
         self.layout, self.rows = layout, rows
         self.held: list[Candidate] = []
         self.saved = 0
-        self._goal_events = np.zeros(len(layout.events) + 1, np.bool_)  # the last is for types that are not declared
+        self._goal_events = np.zeros(len(layout.events), np.bool_)
         self._goal_events[[rule.goal_event for rule in layout.rules if rule.goal_event is not None]] = True
 
     def decide(self, candidates: list[Candidate]) -> list[Decision]:
@@ -50,12 +51,15 @@ class Judge:
         if len(standing) == 1:
             self._act(standing[0])
             return
-        standing.sort(key=lambda one: (one.rule.rule.kind == MARKETING, -one.score))
-        rivals = Counter(one.rule.rule.channel for one in standing if one.rule.rule.kind == MARKETING)
+        marketing = sorted((one for one in standing if _is_marketing(one)), key=lambda one: -one.score)
+        rivals = Counter(one.rule.rule.channel for one in marketing)
         taken: set[str] = set()
         for one in standing:
+            if not _is_marketing(one):
+                self._act(one)
+        for one in marketing:
             channel = one.rule.rule.channel
-            if one.rule.rule.kind != MARKETING or rivals[channel] == 1:
+            if rivals[channel] == 1:
                 self._act(one)
             elif one.ask(ARBITRATION, channel not in taken) and self._act(one):
                 taken.add(channel)
@@ -97,7 +101,9 @@ class Judge:
     def _hold(self, one: Candidate) -> None:
         if one.goal_met is None and one.rule.goal_event is not None:
             one.goal_met = False
-        self.held.append(one)
+        at = bisect_right(self.held, _came_up(one), key=_came_up)  # one that is held anew goes back to its place
+        self.held.insert(at, one)
+        self.saved = min(self.saved, at)
 
     def next_release(self, clock: int) -> int:
         """The clock at which one that is held, or that comes up from now on, is due at the earliest."""
@@ -134,13 +140,22 @@ class Judge:
                 waiting[one.customer_row].append(number)
         if not waiting:
             return
-        is_goal = self._goal_events[batch.event_type[first:end]] & (status[first:end] == Status.APPLIED)
-        for record in (first + np.flatnonzero(is_goal)).tolist():
+        applied = first + np.flatnonzero(status[first:end] == Status.APPLIED)
+        for record in applied[self._goal_events[batch.event_type[applied]]].tolist():
             for number in waiting.get(int(batch.rows[record, 0]), ()):
                 one = self.held[number]
                 if one.rule.goal_event == batch.event_type[record] and _is_later(one, columns, batch, record):
                     one.goal_met = True
                     self.saved = min(self.saved, number)
+
+
+def _is_marketing(one: Candidate) -> bool:
+    return one.rule.rule.kind == MARKETING
+
+
+def _came_up(one: Candidate) -> tuple[int, int]:
+    """By this candidates of a partition are in the order in which they came up."""
+    return one.evidence.offset, one.seq
 
 
 def _is_later(one: Candidate, columns: Columns, batch: Batch, record: int) -> bool:

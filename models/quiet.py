@@ -40,8 +40,12 @@ class Quiet:
         return self._between[1]
 
     def _end(self, day: int) -> int:
+        """When the day's wall clock shows `until`: the later, where it does twice; where it never does, as if it had
+        not been changed."""
         local = day * DAY_MS + self._until
-        return local - self._offset(local - self._offset(local))
+        offsets = {self._offset(local - DAY_MS), self._offset(local + DAY_MS)}
+        shown = [local - offset for offset in offsets if self._offset(local - offset) == offset]
+        return max(shown or [local - offset for offset in offsets])
 
     def _offset(self, instant: int) -> int:
         offset: int = self._offsets[bisect_right(self._transitions, instant) - 1]

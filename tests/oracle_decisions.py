@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from models.catalogue import Catalogue, ContactLimit, Holdout, QuietHours, Rule
 from models.decisions import Decision, Evidence
@@ -213,10 +215,17 @@ def next_until(quiet: QuietHours, clock: int, time_zone: str) -> int:
     """The next instant after the clock at which the quiet hours end."""
     today = clock // DAY_MS
     walls = [day * DAY_MS + _time_of_day(quiet.until) for day in range(today - 3, today + 4)]
-    instants = [wall - offset_ms(wall - offset_ms(wall, time_zone), time_zone) for wall in walls]
+    instants = [_instant_of(wall, time_zone) for wall in walls]
     return min(instant for instant in instants if instant > clock)
 
 
 def _time_of_day(text: str) -> int:
     hour, minute = text.split(":")
     return int(hour) * HOUR_MS + int(minute) * MINUTE_MS
+
+
+def _instant_of(wall: int, time_zone: str) -> int:
+    """Of a wall clock that is shown twice the later instant; of one that is left out that by the offset before."""
+    shown = datetime(1970, 1, 1) + timedelta(milliseconds=wall)
+    zone = ZoneInfo(time_zone)
+    return max(round(shown.replace(tzinfo=zone, fold=fold).timestamp() * 1000) for fold in (0, 1))

@@ -115,15 +115,16 @@ def test_without_kinds_they_are_for_marketing_and_scopes_narrow_them(decide: Dec
         ("America/New_York", "03:00", "2024-03-10 01:00:00", "2024-03-10 03:00:00"),
         ("America/New_York", "08:00", "2024-03-10 01:00:00", "2024-03-10 08:00:00"),
         ("America/New_York", "08:00", "2024-03-10 09:00:00", "2024-03-10 09:00:00"),
-        # on 2024-03-31, at 1:00 UTC, in Berlin: an end that no clock shows is at the hour after it
+        # on 2024-03-31, at 1:00 UTC, in Berlin: an end that no clock shows is when it would have been shown
         ("Europe/Berlin", "02:30", "2024-03-31 01:59:00", "2024-03-31 03:30:00"),
         ("Europe/Berlin", "08:00", "2024-03-31 01:59:00", "2024-03-31 08:00:00"),
         # clocks go back from 3:00 to 2:00 on 2024-10-27, at 1:00 UTC, in Berlin: an end shown twice is the later one
         ("Europe/Berlin", "02:30", "2024-10-27 01:00:00", "2024-10-27 02:30:00+01:00"),
         ("Europe/Berlin", "08:00", "2024-10-27 01:00:00", "2024-10-27 08:00:00"),
-        # and in New York on 2024-11-03 at 6:00 UTC, the earlier one
-        ("America/New_York", "01:30", "2024-11-03 00:59:00", "2024-11-03 01:30:00-04:00"),
-        ("America/New_York", "01:30", "2024-11-03 01:20:00-05:00", "2024-11-04 01:30:00"),
+        # and in New York on 2024-11-03 at 6:00 UTC
+        ("America/New_York", "01:30", "2024-11-03 00:59:00", "2024-11-03 01:30:00-05:00"),
+        ("America/New_York", "01:30", "2024-11-03 01:20:00-05:00", "2024-11-03 01:30:00-05:00"),
+        ("America/New_York", "02:30", "2024-03-10 01:59:00", "2024-03-10 03:30:00"),
         ("Asia/Kolkata", "08:00", "2024-03-10 07:59:00", "2024-03-10 08:00:00"),
     ],
 )
