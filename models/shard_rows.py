@@ -107,7 +107,7 @@ class Rows:
     def instance_row(self, entity: int, customer_row: int, entity_id: str) -> int:
         """The row of an instance of an entity; -1 for one that is not known here."""
         name = np.frombuffer(entity_id.encode(), np.uint8)
-        group = int(group_of(entity, np.array([customer_row]))[0])
+        (group,) = group_of(entity, np.array([customer_row]))
         return int(find(self.instances, name, 0, len(name), xxh64(name, 0, len(name)), group))
 
     def _start_customers(self, room: int = 0) -> None:
