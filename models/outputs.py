@@ -17,19 +17,19 @@ from models.transitions import Transitions
 
 @dataclass(slots=True)
 class Snapshot:
-    """Features, tags and stages of m entities of one type, each as of an instant (ms).
+    """Features, tags and stages of m entities, each as of an instant (ms).
 
-    as_of, offset: int64[m]; `offset` is that of the record that advanced the clock: all records before it are applied.
-    customers, entity_ids: texts; values: float64[m, features + tags + stages], columns as `Entity.profile_names`,
-    stages as numbers, NaN is NULL.
+    entities: their numbers; as_of, offset: int64[m]; `offset` is that of the record that advanced the clock: all
+    records before it are applied. customers, entity_ids: texts. rows: float64[m, plan.SnapshotColumn …] as the engine
+    wrote them: values as the entity's `profile_names`, stages as numbers, NaN is NULL; behind them is what was there.
     """
 
-    entity: str
+    entities: Ints
     as_of: Ints
     offset: Ints
     customers: Texts
     entity_ids: Texts
-    values: NDArray[np.float64]
+    rows: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.as_of)

@@ -211,8 +211,13 @@ class SnapshotColumn(IntEnum):
     VALUES = 4  # the first
 
 
-def new_out(records: int, registers: int, rules: int, room: int, profile: int) -> Out:
-    """Buffers for a batch of `records`; `room` rows for what comes out, `profile` values of a snapshot."""
+def new_snapshots(rows: int, values: int) -> NDArray[np.float64]:
+    """Room for snapshots of so many values."""
+    return np.empty((rows, SnapshotColumn.VALUES + values))
+
+
+def new_out(records: int, registers: int, rules: int, room: int, snapshots: NDArray[np.float64]) -> Out:
+    """Buffers for a batch of `records`; `room` rows for what comes out, `snapshots` for those."""
     counts = np.zeros(OUT_COUNTS, np.int64)
     counts[SEQ_RECORD] = -1
     return Out(
@@ -221,7 +226,7 @@ def new_out(records: int, registers: int, rules: int, room: int, profile: int) -
         counts=counts,
         transitions=np.empty((room, len(TransitionColumn)), np.float64),
         candidates=np.empty((room, CandidateColumn.VALUES + registers), np.float64),
-        snapshots=np.empty((room, SnapshotColumn.VALUES + profile), np.float64),
+        snapshots=snapshots,
         registers=np.empty(max(registers, 1), np.float64),
         stack=np.empty(MAX_STACK, np.float64),
         considered=np.empty(max(rules, 1), np.int32),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models import engine
 from models.expressions import Kind, Type
 from models.layout import OTHER_TEXT, Entity, Layout
-from models.plan import CLOCK, new_out
+from models.plan import CLOCK, new_out, new_snapshots
 from models.shard_rows import Rows
 from models.texts import Texts
 
@@ -58,7 +58,7 @@ class Profiles:
         """(row, id, features, tags and stages) of rows of one entity."""
         layout = self.layout
         values = np.empty((len(rows), len(entity.profile_names)))
-        out = new_out(0, layout.registers, len(layout.rules), 0, layout.profile_values)
+        out = new_out(0, layout.registers, len(layout.rules), 0, new_snapshots(0, layout.profile_values))
         engine.read_rows(layout.plan, self.rows.state, int(entity.number > 0), rows, entity.number, values, out)
         texts = ((text or b"").decode() for text in ids.to_list())
         return zip(rows.tolist(), texts, self._shapes[entity.number].shown(values), strict=True)

@@ -28,11 +28,13 @@ from models.plan import (
     Out,
     Status,
     new_out,
+    new_snapshots,
 )
 from models.profiles import Profiles
 from models.shard_rows import Rows
 
-ROOM = 4096  # rows of the buffers for transitions, candidates and snapshots
+ROOM = 4096  # rows of the buffers for transitions and candidates
+SNAPSHOT_ROWS = 4096  # of a block, which is written row by row and kept as it is
 
 
 class Shard:
@@ -47,6 +49,7 @@ class Shard:
         self.next_offset = 0
         self.migration: list[str] = []  # what a restore made of another catalogue's state
         self.unfinished: set[bytes] = set()  # pages of a checkpoint that was never finished; written anew by the next
+        self._snapshots = new_snapshots(0, layout.profile_values)  # what is left of a block
         self._room = max(ROOM, 2 * len(layout.catalogue.journeys) + 1, len(layout.rules) + 1)
 
     @property
@@ -64,11 +67,12 @@ class Shard:
             at, pause = engine.run(self.layout.plan, self.rows.state, batch, step.out, at, step.next_release)
             step.drain(at)
             if pause == Pause.SNAPSHOTS_FULL:
-                step.make_room_for_snapshots()
+                step.out = step.out._replace(snapshots=self._new_snapshots())
             elif pause == Pause.HEAP_FULL:
                 self.rows.grow_heap()
             elif pause == Pause.RELEASE:
                 step.release()
+        self._snapshots = step.out.snapshots
         if len(columns):
             self.next_offset = int(columns.offset[-1]) + 1
         return self._output(step, self._count(columns, batch, step.out, first_clock))
@@ -76,7 +80,11 @@ class Shard:
     def new_out(self, records: int) -> Out:
         """Buffers for what the engine puts out about a batch of `records`."""
         layout = self.layout
-        return new_out(records, layout.registers, len(layout.rules), self._room, layout.profile_values)
+        return new_out(records, layout.registers, len(layout.rules), self._room, self._snapshots)
+
+    def _new_snapshots(self) -> NDArray[np.float64]:
+        """A block that holds all rows that wait for a snapshot."""
+        return new_snapshots(max(SNAPSHOT_ROWS, self.pending), self.layout.profile_values)
 
     def _output(self, step: _Step, closed: metrics.MetricRows) -> BatchOutput:
         columns = step.columns
@@ -86,7 +94,7 @@ class Shard:
             late=step.out.late,
             transitions=self.rows.transitions(_joined(step.transitions)),
             decisions=step.decisions,
-            snapshots=self.rows.snapshots(_joined(step.snapshots), columns.offset) if step.snapshots else [],
+            snapshots=[self.rows.snapshot(rows, columns.offset) for rows in step.snapshots],
             metrics=closed,
             partition=self.partition,
             first_offset=int(columns.offset[0]) if len(columns) else self.next_offset,
@@ -97,10 +105,10 @@ class Shard:
     def finish(self, *, end: bool = True) -> BatchOutput:
         """The last snapshot, as of the clock; at the `end` of a log also the metrics of the open minute."""
         output = self.process(empty_columns(self.topic, self.partition, self.layout))
-        out = self.new_out(0)
-        out = out._replace(snapshots=np.empty((self.pending, out.snapshots.shape[1])))
+        out = self.new_out(0)._replace(snapshots=self._new_snapshots())
         engine.take_snapshots(self.layout.plan, self.rows.state, out, 0, self.clock)
-        output.snapshots = self.rows.snapshots(out.snapshots, np.array([self.next_offset]))
+        taken = out.snapshots[: out.counts[SNAPSHOTS]]
+        output.snapshots = [self.rows.snapshot(taken, np.array([self.next_offset]))] if len(taken) else []
         if end:
             output.metrics = self.metrics.close_all(self.next_offset)
         return output
@@ -177,9 +185,9 @@ class _Step:
         """Take what is in the buffers, and empty them; records before `at` are done."""
         counts = self.out.counts
         self.transitions.append(self.out.transitions[: counts[TRANSITIONS]].copy())
-        if counts[SNAPSHOTS]:  # these rows are long: another buffer is cheaper than a copy
-            self.snapshots.append(self.out.snapshots[: counts[SNAPSHOTS]])
-            self.out = self.out._replace(snapshots=np.empty_like(self.out.snapshots))
+        if taken := int(counts[SNAPSHOTS]):  # these rows are long: they stay where they are, others follow them
+            self.snapshots.append(self.out.snapshots[:taken])
+            self.out = self.out._replace(snapshots=self.out.snapshots[taken:])
         rows = self.shard.rows
         self._open += [rows.candidate(one, self.columns) for one in self.out.candidates[: counts[CANDIDATES]].tolist()]
         counts[TRANSITIONS] = counts[CANDIDATES] = counts[SNAPSHOTS] = 0
@@ -206,11 +214,6 @@ class _Step:
 
     def _next_release(self, clock: int) -> int:
         return self.shard.judge.next_release(clock)
-
-    def make_room_for_snapshots(self) -> None:
-        """A buffer that holds all rows that wait for a snapshot."""
-        if len(self.out.snapshots) < self.shard.pending:
-            self.out = self.out._replace(snapshots=np.empty((self.shard.pending, self.out.snapshots.shape[1])))
 
 
 def _joined(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -187,30 +187,19 @@ class Rows:
             entity_ids=entity_ids,
         )
 
-    def snapshots(self, values: NDArray[np.float64], offsets: Rows64) -> list[Snapshot]:
-        """Rows of the engine's buffer, float64[m, SnapshotColumn …], by entity; offsets: int64[records]."""
-        found = []
-        for entity in self.layout.entities:
-            which = np.flatnonzero(values[:, SnapshotColumn.ENTITY] == entity.number)
-            if not len(which):
-                continue
-            keys = values[which, SnapshotColumn.ROW], values[which, SnapshotColumn.AS_OF]
-            order = which[np.lexsort(keys)]
-            head = values[order, : SnapshotColumn.VALUES].astype(np.int64)
-            kinds = np.full(len(head), int(entity.number > 0), np.int64)
-            customers, entity_ids = self.names_of(kinds, head[:, SnapshotColumn.ROW])
-            width = len(entity.profile_names)
-            found.append(
-                Snapshot(
-                    entity=entity.name,
-                    as_of=head[:, SnapshotColumn.AS_OF],
-                    offset=offsets[head[:, SnapshotColumn.RECORD]],
-                    customers=customers,
-                    entity_ids=entity_ids,
-                    values=values[order, SnapshotColumn.VALUES : SnapshotColumn.VALUES + width],
-                )
-            )
-        return found
+    def snapshot(self, rows: NDArray[np.float64], offsets: Rows64) -> Snapshot:
+        """Rows of the engine's buffer, float64[m, SnapshotColumn …], which are kept; offsets: int64[records]."""
+        head = rows[:, : SnapshotColumn.VALUES].astype(np.int64)
+        entities = head[:, SnapshotColumn.ENTITY]
+        customers, entity_ids = self.names_of((entities > 0).astype(np.int64), head[:, SnapshotColumn.ROW])
+        return Snapshot(
+            entities=entities,
+            as_of=head[:, SnapshotColumn.AS_OF],
+            offset=offsets[head[:, SnapshotColumn.RECORD]],
+            customers=customers,
+            entity_ids=entity_ids,
+            rows=rows,
+        )
 
     def candidate(self, values: list[float], columns: Columns) -> Candidate:
         """A row of the engine's buffer (plan.CandidateColumn) in words."""
@@ -253,8 +242,8 @@ def _stage(stages: tuple[str, ...], number: float) -> str | None:
 
 
 def _room(has: int, wanted: int) -> int:
-    """Rows to make room for: half as many again, in whole pages."""
-    return has if wanted <= has else -(-max(wanted, has * 3 // 2) // PAGE_ROWS) * PAGE_ROWS
+    """Rows to make room for: twice as many, in whole pages; a row is copied once on average."""
+    return has if wanted <= has else -(-max(wanted, 2 * has) // PAGE_ROWS) * PAGE_ROWS
 
 
 def _grown(array: NDArray[Array], rows: int, *, zeros: bool = True) -> NDArray[Array]:

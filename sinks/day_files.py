@@ -1,4 +1,4 @@
-"""Parquet files of a table, one a day, and the actions by which a Delta log adds them.
+"""Parquet files of a table, of one day each, and the actions by which a Delta log adds them.
 
 Rows are sorted here by day and then as the table says, and each day is written as it is. Delta's own writer would split
 and copy them once more (docs/decisions/0032).
@@ -26,11 +26,13 @@ from deltalake.transaction import AddAction
 from numpy.typing import NDArray
 
 from models.zones import DAY_MS, local_ms
+from sinks.arrays import required, whole
 from sinks.rows import RowMaker
 from sinks.schemas import DAY, FEATURES, LakeTable
 
 EPOCH: Final = date(1970, 1, 1)
 ROW_GROUP: Final = 131_072  # rows
+AT_ONCE: Final = 65_536  # values of a column that are encoded at once
 WRITERS: Final = os.cpu_count() or 1  # threads that write files at once
 
 # Texts that hardly repeat, and numbers that grow: neither is worth a dictionary.
@@ -56,21 +58,21 @@ SNAPSHOTS: Final = WriterProperties(
 
 def write_days(place: Path, table: LakeTable, rows: pa.Table, make: RowMaker) -> list[AddAction]:
     """Write rows (without `day`) into files below a table's folder. Raises OSError; no file is then left."""
-    options = _options(table, rows.schema)
-    days = [(_action(day), order) for day, order in _days(table, rows, make)]
+    options, rows = _options(table, rows.schema), whole(rows)
+    files = [(_action(day), order) for day, order in _files(table, rows, make)]
 
     def write(action: AddAction, order: NDArray[np.int64]) -> None:
-        found = make.taken(table.name, rows, order)
+        found = required(make.taken(table.name, rows, order))
         file = place / action.path
         file.parent.mkdir(exist_ok=True)
         pq.write_table(found, file, **options)
         action.size, action.modification_time = file.stat().st_size, time.time_ns() // 1_000_000
         action.stats = _statistics(table, found)
 
-    actions = [action for action, _ in days]
+    actions = [action for action, _ in files]
     try:
         with ThreadPoolExecutor(WRITERS) as pool:
-            for _ in pool.map(write, *zip(*days, strict=True)):
+            for _ in pool.map(write, *zip(*files, strict=True)):
                 pass
     except BaseException:
         remove(place, actions)
@@ -88,13 +90,17 @@ def remove(place: Path, actions: list[AddAction]) -> None:
         (place / action.path).unlink(missing_ok=True)
 
 
-def _days(table: LakeTable, rows: pa.Table, make: RowMaker) -> Iterator[tuple[date, NDArray[np.int64]]]:
-    """Which rows are of each day, sorted as the table says."""
+def _files(table: LakeTable, rows: pa.Table, make: RowMaker) -> Iterator[tuple[date, NDArray[np.int64]]]:
+    """The day and the rows of each file, sorted as the table says."""
     time_ms = rows[table.time].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
     day = local_ms(time_ms, make.catalogue.time_zone) // DAY_MS
-    order = np.lexsort([*(_ranks(rows[name]) for name in reversed(table.sort)), day])
+    ranks = {name: _ranks(rows[name]) for name in table.sort}
+    order = np.lexsort([*reversed(ranks.values()), day])
     sorted_day = day[order]
-    bounds = [0, *(np.flatnonzero(np.diff(sorted_day)) + 1).tolist(), len(order)]
+    begins = np.diff(sorted_day) != 0
+    if table.apart:
+        begins |= np.diff(ranks[table.apart][order]) != 0
+    bounds = [0, *(np.flatnonzero(begins) + 1).tolist(), len(order)]
     for first, end in pairwise(bounds):
         yield EPOCH + timedelta(days=int(sorted_day[first])), order[first:end]
 
@@ -112,7 +118,7 @@ def _ranks(column: pa.ChunkedArray) -> NDArray[Any]:
 
 def _options(table: LakeTable, schema: pa.Schema) -> dict[str, Any]:
     """How Parquet is written."""
-    always = {"row_group_size": ROW_GROUP, "store_schema": False}
+    always = {"row_group_size": ROW_GROUP, "write_batch_size": AT_ONCE, "store_schema": False}
     if table.name == FEATURES:
         texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
         dictionaries = sorted({*texts, *HEAD})

@@ -52,22 +52,20 @@ def views() -> list[tuple[str, str]]:
 
 
 def _create_table(connection: duckdb.DuckDBPyConnection, place: Path, name: str) -> set[str]:
-    """A view over the files of a table; returns its columns."""
+    """A view over the files of a table, with its columns in their order, whether files have them; returns them."""
     try:
         table = DeltaTable(place)
         files = table.file_uris()
         schema = {field.name: _duckdb_type(str(field.type.type)) for field in table.schema().fields}
     except (TableNotFoundError, DeltaError):
         return set()
+    nulls = ", ".join(f'NULL::{type_} AS "{column}"' for column, type_ in schema.items())
+    rows = f"SELECT {nulls} WHERE false"
     if files:
         listed = ", ".join(_quoted(file) for file in files)
-        connection.execute(
-            f"CREATE VIEW {name} AS FROM read_parquet([{listed}], union_by_name = true, "
-            "hive_partitioning = true, hive_types = {'day': DATE})"
-        )
-    else:
-        nulls = ", ".join(f'NULL::{type_} AS "{column}"' for column, type_ in schema.items())
-        connection.execute(f"CREATE VIEW {name} AS SELECT {nulls} WHERE false")
+        options = "union_by_name = true, hive_partitioning = true, hive_types = {'day': DATE}"
+        rows += f" UNION ALL BY NAME FROM read_parquet([{listed}], {options})"
+    connection.execute(f"CREATE VIEW {name} AS {rows}")
     return set(schema)
 
 

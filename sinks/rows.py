@@ -19,15 +19,16 @@ from models.expressions import Kind, Type
 from models.layout import OTHER_TEXT
 from models.metrics import OTHER_CHANNEL
 from models.outputs import BatchOutput, Snapshot
+from models.plan import SnapshotColumn
 from models.texts import NULL, Texts
 from models.transitions import NO_STAGE, NO_TIME
-from models.transpose import BLOCK, spread
+from models.transpose import spread
 from sinks import schemas
 from sinks.arrays import named, repeated, strings, taken, vocabulary
 from sinks.schemas import TIME, LakeTable
 
 STATUS = ("applied", "duplicate", "unknown")
-VALUES = "values"  # of a snapshot, until it is written
+VALUES = "values"  # a row of the engine, until its snapshot is written
 CAUSES = vocabulary(("event", "timeout"))
 STATUSES = vocabulary(STATUS)
 POSITIONS = 2  # of a record in a table's transaction: its own, and the one before it for what `finish` adds
@@ -52,16 +53,11 @@ class RowMaker:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self.features = schemas.features_table(catalogue)
-        self.types = schemas.profile_types(catalogue)
-        self.entities = entities(catalogue)
-        self.entity_names = vocabulary(self.entities)
-        shown = [self._profile_names(entity) for entity in self.entities]
-        self.values = max(map(len, shown))  # of a snapshot
-        self.narrow = schemas.narrow(self.features, VALUES, self.values)
-        number = {name: at for at, name in enumerate(self.types)}
-        self.column_of = np.full((len(shown), self.values), -1, np.int32)
-        for at, names in enumerate(shown):
-            self.column_of[at, : len(names)] = [number[name] for name in names]
+        self.entity_names = vocabulary(entities(catalogue))
+        types = schemas.profile_types(catalogue)
+        self.types = [{name: types[name] for name in self._profile_names(one)} for one in entities(catalogue)]
+        self.width = SnapshotColumn.VALUES + max(map(len, self.types))  # of a row of the engine
+        self.narrow = schemas.narrow(self.features, VALUES, self.width)
         journeys = catalogue.journeys
         self.journeys = vocabulary(journey.name for journey in journeys)
         self.journey_entities = vocabulary(journey.entity for journey in journeys)
@@ -84,38 +80,48 @@ class RowMaker:
         return {name: table for name, table in found.items() if table.num_rows}
 
     def _features(self, output: BatchOutput) -> pa.Table:
-        """Snapshots with all values of a row in one column; `taken` makes columns of them."""
+        """Snapshots with all that the engine wrote of a row in one column; `taken` makes columns of its values."""
         parts = [self._snapshot(snapshot, output.partition) for snapshot in output.snapshots]
         return pa.concat_tables(parts) if parts else _body(self.narrow).empty_table()
 
     def _snapshot(self, snapshot: Snapshot, partition: int) -> pa.Table:
         rows = len(snapshot)
-        values = snapshot.values
-        if missing := self.values - values.shape[1]:
-            values = np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
         columns: dict[str, Any] = {
             "as_of": _times(snapshot.as_of),
             "customer_id": strings(snapshot.customers),
-            "entity": named(np.full(rows, self.entities.index(snapshot.entity)), self.entity_names),
+            "entity": named(snapshot.entities, self.entity_names),
             "entity_id": strings(snapshot.entity_ids),
             "partition": np.full(rows, partition, np.int32),
             "offset": snapshot.offset,
-            VALUES: pa.FixedSizeListArray.from_arrays(values.ravel(), self.values),
+            VALUES: pa.FixedSizeListArray.from_arrays(snapshot.rows.ravel(), self.width),
         }
         return _arrow(self.narrow, columns, rows)
 
     def taken(self, name: str, rows: pa.Table, order: NDArray[np.int64]) -> pa.Table:
-        """Some of the rows, which are of one chunk, in this order, as the table of this name has them."""
+        """Some of the rows, each column of one chunk, in this order, as a file of the table of this name has them.
+
+        Snapshots are of one entity, and without the columns of others.
+        """
         if name != schemas.FEATURES:
             return taken(rows, order)
         head = taken(rows.drop_columns([VALUES]), order)
-        values = rows[VALUES].chunk(0).flatten().to_numpy().reshape(-1, self.values)
-        groups = head["entity"].chunk(0).indices.to_numpy()  # of `entities`, which has each name once
-        columns = np.zeros((len(self.types), len(order)))
-        valid = np.zeros((len(self.types), -(-len(order) // BLOCK)), np.uint64)
-        spread(values, order, groups, self.column_of, columns, valid)
-        made = [_typed(columns[at], valid[at], type_) for at, type_ in enumerate(self.types.values())]
-        return pa.Table.from_arrays([*head.columns, *made], names=[*head.column_names, *self.types])
+        types = self.types[head["entity"].chunk(0).indices[0].as_py()]
+        columns = self._columns(rows[VALUES], order, len(types))
+        made = [_typed(values, type_) for values, type_ in zip(columns, types.values(), strict=True)]
+        return pa.Table.from_arrays([*head.columns, *made], names=[*head.column_names, *types])
+
+    def _columns(self, values: pa.ChunkedArray, order: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+        """The first values of rows in this order, float64[count, rows]: each is read once, where the engine put it."""
+        columns = np.empty((count, len(order)))
+        firsts = np.cumsum([0, *map(len, values.chunks)])
+        chunk = np.searchsorted(firsts, order, "right") - 1
+        at = np.argsort(chunk, kind="stable")
+        ends = np.searchsorted(chunk[at], np.arange(len(firsts)))
+        for number in np.flatnonzero(np.diff(ends)):
+            which = at[ends[number] : ends[number + 1]]
+            block = values.chunk(number).flatten().to_numpy().reshape(-1, self.width)
+            spread(block, order[which] - firsts[number], which, int(SnapshotColumn.VALUES), columns)
+        return columns
 
     def _profile_names(self, entity: str) -> list[str]:
         """The columns of features, tags and stages, as in a snapshot."""
@@ -236,20 +242,23 @@ def _times(milliseconds: Any) -> pa.Array:
     return known.cast(pa.timestamp("ms", tz="UTC")).cast(TIME)
 
 
-def _typed(values: NDArray[np.float64], valid: NDArray[np.uint64], type_: Type) -> pa.Array:
-    """A column of values; valid: a bit each, set for what is no NULL."""
-    count = len(values)
-    nulls = count - int(np.bitwise_count(valid).sum())
-    bitmap = pa.py_buffer(valid) if nulls else None
+def _typed(values: NDArray[np.float64], type_: Type) -> pa.Array:
+    """A column of values; NaN is NULL."""
+    count, valid = len(values), values == values
+    nulls = count - np.count_nonzero(valid)
+    bitmap = _bits(valid) if nulls else None
     if type_.kind is Kind.STRING:
         other = len(type_.values)
         numbers = np.where(values >= 0, values, other).astype(np.int32)
         indices = pa.Array.from_buffers(pa.int32(), count, [bitmap, pa.py_buffer(numbers)], nulls)
         return pa.DictionaryArray.from_arrays(indices, pa.array([*type_.values, OTHER_TEXT], pa.string()))
     if type_.kind is Kind.BOOLEAN:
-        bits = np.packbits(values == 1.0, bitorder="little")
-        return pa.Array.from_buffers(pa.bool_(), count, [bitmap, pa.py_buffer(bits)], nulls)
+        return pa.Array.from_buffers(pa.bool_(), count, [bitmap, _bits(values == 1.0)], nulls)
     return pa.Array.from_buffers(pa.float64(), count, [bitmap, pa.py_buffer(values)], nulls)
+
+
+def _bits(flags: NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))
 
 
 def _body(table: LakeTable) -> pa.Schema:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -17,12 +17,16 @@ KINDS = {Kind.NUMBER: pa.float64(), Kind.BOOLEAN: pa.bool_(), Kind.STRING: pa.st
 
 @dataclass(frozen=True)
 class LakeTable:
-    """A table: its schema with `day`, the time column that decides the day, and what rows of a file are sorted by."""
+    """A table: its schema with `day`, the time column that decides the day, and what rows of a file are sorted by.
+
+    apart: the first column of those, where rows with another value of it are in another file.
+    """
 
     name: str
     schema: pa.Schema
     time: str
     sort: tuple[str, ...]
+    apart: str | None = None
 
 
 def _table(name: str, time: str, sort: tuple[str, ...], **columns: pa.DataType) -> LakeTable:
@@ -113,7 +117,8 @@ def features_table(catalogue: Catalogue) -> LakeTable:
     """The table of snapshots: a column each feature, tag and stage; those of other entities are NULL."""
     columns = {name: KINDS[type_.kind] for name, type_ in profile_types(catalogue).items()}
     head = {"as_of": TIME, **_ENTITY, "partition": pa.int32(), "offset": pa.int64()}
-    return _table(FEATURES, "as_of", ("entity", "customer_id", "as_of"), **head, **columns)
+    table = _table(FEATURES, "as_of", ("entity", "customer_id", "as_of"), **head, **columns)
+    return replace(table, apart="entity")  # they have no column in common
 
 
 def narrow(features: LakeTable, name: str, values: int) -> LakeTable:
@@ -121,7 +126,7 @@ def narrow(features: LakeTable, name: str, values: int) -> LakeTable:
     head = [field for field in features.schema if field.name in ("as_of", *_ENTITY, "partition", "offset")]
     column = pa.field(name, pa.list_(pa.float64(), values))
     day = features.schema.field(DAY)
-    return LakeTable(features.name, pa.schema([*head, column, day]), features.time, features.sort)
+    return replace(features, schema=pa.schema([*head, column, day]))
 
 
 def profile_types(catalogue: Catalogue) -> dict[str, Type]:

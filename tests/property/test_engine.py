@@ -15,9 +15,11 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from models.catalogue import entities
 from models.decoding import Decoder
 from models.layout import Layout
 from models.metrics import NO_CHANNEL
+from models.plan import SnapshotColumn
 from models.records import Records
 from models.shard import Shard
 from tests.oracle import Oracle
@@ -68,18 +70,20 @@ class Outputs:
         self.late |= dict(zip(offsets, map(bool, output.late), strict=True))
 
     def _snapshot_rows(self, snapshot: Any) -> Iterator[tuple[Any, ...]]:
-        names = self._names(snapshot.entity)
-        journeys = [journey for journey in self.case.catalogue.journeys if journey.entity == snapshot.entity]
-        ends = len(names[0]), len(names[0]) + len(names[1])
-        for row, (as_of, offset) in enumerate(zip(snapshot.as_of.tolist(), snapshot.offset.tolist(), strict=True)):
-            values = _nullable(snapshot.values[row])
+        columns = (snapshot.entities.tolist(), snapshot.as_of.tolist(), snapshot.offset.tolist())
+        for row, (number, as_of, offset) in enumerate(zip(*columns, strict=True)):
+            kind = entities(self.case.catalogue)[number]
+            names = self._names(kind)
+            journeys = [journey for journey in self.case.catalogue.journeys if journey.entity == kind]
+            ends = len(names[0]), len(names[0]) + len(names[1])
+            values = _nullable(snapshot.rows[row, SnapshotColumn.VALUES :])[: ends[1] + len(journeys)]
             stages = {
                 journey.name: None if code is None else journey.stages[int(code)]
                 for journey, code in zip(journeys, values[ends[1] :], strict=True)
             }
             features = dict(zip(names[0], values[: ends[0]], strict=True))
             tags = dict(zip(names[1], values[ends[0] : ends[1]], strict=True))
-            entity = (snapshot.entity, snapshot.customers.text(row), snapshot.entity_ids.text(row))
+            entity = (kind, snapshot.customers.text(row), snapshot.entity_ids.text(row))
             yield (as_of, offset, *entity, features, tags, stages)
 
     def _names(self, entity: str) -> tuple[list[str], list[str]]:
@@ -169,8 +173,8 @@ def _paired(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> list
 
 
 def _by_entity(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Snapshots in order of time; at the same time by entity, and there in the order in which they came."""
-    return sorted(rows, key=lambda row: (row[0], row[1], row[2]))
+    """Snapshots in order of time; those of one time, which come in any order, by entity and ids."""
+    return sorted(rows, key=lambda row: (*row[:4], row[4] or ""))
 
 
 def run(case: Case) -> None:

@@ -175,9 +175,6 @@ class Rows:
         assert name == "offset"
         return [offset for offset, _ in self.rows]
 
-    def combine_chunks(self) -> Rows:
-        return self
-
     def filter(self, kept: list[bool]) -> Rows:
         return Rows([row for row, keep in zip(self.rows, kept, strict=True) if keep])
 

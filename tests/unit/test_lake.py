@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import DeltaError
 
 from models.catalogue import Catalogue, load
 from models.outputs import BatchOutput
+from sinks.day_files import HEAD
 from sinks.lake import connect, views
+from sinks.rows import RowMaker
 from sinks.writer import Lake, LakeError
 from tests.small_logs import DAY, HOUR, MINUTE, START, lake_rows, outputs, random_records, records, small_catalogue
 
@@ -84,6 +87,27 @@ def test_everything_that_came_out_can_be_read(tmp_path: Path, made: list[BatchOu
         "metrics": sum(len(output.metrics) for output in made),
     }
     assert all(count for name, count in counts.items() if name != "bad_rows")
+
+
+def test_a_file_of_snapshots_has_the_columns_of_one_entity(tmp_path: Path, made: list[BatchOutput]) -> None:
+    """The view has those of all, even if no file does."""
+    lake = _write(tmp_path / "both", made)
+    files = (tmp_path / "both" / "features").glob("*/*.parquet")
+    profiles = [{*HEAD, *types} for types in RowMaker(lake.catalogue).types]
+    assert {frozenset(pq.read_schema(file).names) for file in files} == set(map(frozenset, profiles))
+    event = {"event": "transfer", "at": START, "properties": {"amount": 1, "direction": "in"}}
+    _write(tmp_path / "customers", outputs(small_catalogue(), records([event])))
+    both, customers = (_view(tmp_path / name, "DESCRIBE features") for name in ("both", "customers"))
+    assert both == customers
+
+
+def test_columns_without_nulls_are_required(tmp_path: Path, made: list[BatchOutput]) -> None:
+    _write(tmp_path, made)
+    for file in (tmp_path / "features").glob("*/*.parquet"):
+        rows = pq.read_table(file, partitioning=None)
+        assert {field.name for field in rows.schema if field.nullable} == {
+            name for name in rows.column_names if rows[name].null_count
+        }
 
 
 def test_a_replay_doubles_nothing(tmp_path: Path, made: list[BatchOutput]) -> None:

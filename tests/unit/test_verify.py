@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.outputs import BatchOutput
+from models.outputs import BatchOutput, Snapshot
+from models.plan import SnapshotColumn
 from sinks.lake import NoLakeError, connect
 from sinks.verify import Mismatch, verify
 from sinks.writer import Lake
@@ -45,10 +46,10 @@ def test_a_log_that_goes_on_is_compared_up_to_the_last_snapshot(tmp_path: Path) 
 def test_a_changed_number_is_reported(tmp_path: Path) -> None:
     events = [{"event": "transfer", "at": START, "properties": {"amount": 30.5, "direction": "out"}}]
     made = outputs(small_catalogue(), records(events))
-    snapshot = made[-1].snapshots[0]
-    assert snapshot.values[0].tolist()[1:3] == [30.5, 30.5]  # transfer_out_7d, transfer_least_1h
-    snapshot.values[0, 1] += 1e-6
-    snapshot.values[0, 2] = float("nan")
+    values = made[-1].snapshots[0].rows[0, SnapshotColumn.VALUES :]
+    assert values[1:3].tolist() == [30.5, 30.5]  # transfer_out_7d, transfer_least_1h
+    values[1] += 1e-6
+    values[2] = float("nan")
     _lake(tmp_path, made)
     assert verify(tmp_path, small_catalogue()).mismatches == [
         Mismatch("customer", "c1", None, "transfer_out_7d", 30.500001, 30.5),
@@ -59,7 +60,9 @@ def test_a_changed_number_is_reported(tmp_path: Path) -> None:
 def test_an_entity_without_a_snapshot_is_reported(tmp_path: Path) -> None:
     events = [{"event": "loan_apply", "at": START, "properties": {"application_id": "a1", "requested": 5}}]
     made = outputs(small_catalogue(), records(events))
-    made[-1].snapshots = made[-1].snapshots[:1]
+    (taken,) = made[-1].snapshots  # of the customer, then of the application
+    texts = [one.take(slice(1)) for one in (taken.customers, taken.entity_ids)]
+    made[-1].snapshots = [Snapshot(taken.entities[:1], taken.as_of[:1], taken.offset[:1], *texts, taken.rows[:1])]
     _lake(tmp_path, made)
     assert verify(tmp_path, small_catalogue()).mismatches == [
         Mismatch("loan_application", "c1", "a1", "requested_amount", None, 5.0),
