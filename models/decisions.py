@@ -57,6 +57,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     gates: dict[str, bool]  # in order, up to the first that failed
     event_time: int
     decided_at: int
+    moment: int  # offset of the record with which it was decided; the evidence's, unless quiet hours held it
     expires_at: int
     evidence: Evidence
     seq: int

@@ -17,12 +17,12 @@ from models.policies import EXPIRED, GOAL
 class Candidate(msgspec.Struct, kw_only=True, gc=False):
     """A rule whose predicate held, with what the engine captured, and what became of it so far. Times in ms.
 
-    `record` is its moment's; `goal_met` is None for one that was never held, or has no goal; `until` is set while it
-    is held.
+    `moment` is the offset of the record with which it is decided; `goal_met` is None for one that was never held, or
+    has no goal; `until` is set while it is held.
     """
 
     rule: RuleLayout
-    record: int
+    moment: int
     customer_row: int
     row: int  # of the entity that it is about
     customer_id: str
@@ -107,6 +107,7 @@ def decision_of(catalogue: str, version: str, candidate: Candidate) -> Decision:
         gates=candidate.gates,
         event_time=candidate.event_time,
         decided_at=candidate.clock,
+        moment=candidate.moment,
         expires_at=candidate.expires_at,
         evidence=candidate.evidence,
         seq=candidate.seq,

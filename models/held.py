@@ -65,7 +65,7 @@ def unpacked(blobs: Iterable[bytes], layout: Layout, rows: Rows) -> Iterator[Can
             row = customer if held.entity_id is None else rows.instance_row(rule.entity, customer, held.entity_id)
             yield Candidate(
                 rule=rule,
-                record=-1,
+                moment=-1,
                 customer_row=customer,
                 row=row,
                 customer_id=held.customer_id,

@@ -35,7 +35,7 @@ class Judge:
         """Decide about the candidates of moments that are over, in the order in which they came up."""
         moments: dict[tuple[int, int], list[Candidate]] = {}
         for one in candidates:
-            moments.setdefault((one.record, one.customer_row), []).append(one)
+            moments.setdefault((one.moment, one.customer_row), []).append(one)
         for moment in moments.values():
             self._judge(moment)
         for one in candidates:
@@ -110,8 +110,8 @@ class Judge:
         held = min((one.until for one in self.held if one.until is not None), default=NEVER)
         return min([held, *(quiet.next_end(clock) for quiet in self.layout.policies.quiet)])
 
-    def release(self, clock: int, record: int, out: Out) -> list[Candidate]:
-        """Those that are due at the clock of a record, as candidates of its moment."""
+    def release(self, clock: int, moment: int, out: Out) -> list[Candidate]:
+        """Those that are due at the clock of the record at an offset, as candidates of its moment."""
         due = [one for one in self.held if one.until is not None and one.until <= clock]
         if not due:
             return due
@@ -119,7 +119,7 @@ class Judge:
         self.held = [one for one in self.held if one.until is not None and one.until > clock]
         self.reconsider(due, out)
         for one in due:
-            one.record, one.clock = record, clock
+            one.moment, one.clock = moment, clock
         return due
 
     def reconsider(self, candidates: list[Candidate], out: Out) -> None:

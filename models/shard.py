@@ -34,6 +34,7 @@ from models.profiles import Profiles
 from models.shard_rows import Rows
 
 ROOM = 4096  # rows of the buffers for transitions and candidates
+LAST_OFFSET = 2**63 - 1
 SNAPSHOT_ROWS = 4096  # of a block, which is written row by row and kept as it is
 
 
@@ -195,7 +196,7 @@ class _Step:
 
     def _decide(self, at: int) -> None:
         judge = self.shard.judge
-        over = [one for one in self._open if one.record < at]
+        over = [one for one in self._open if one.moment < self._offset(at)]
         self._open = self._open[len(over) :]
         self.decisions += judge.decide(over)
         judge.note_goals(self.columns, self.batch, self.out.status, self._at, at)
@@ -204,8 +205,12 @@ class _Step:
     def release(self) -> None:
         """Quiet hours end before the next record: what was held until then becomes a part of its moment."""
         clock = self._clock(self._at)
-        self._open += self.shard.judge.release(clock, self._at, self.out)
+        self._open += self.shard.judge.release(clock, self._offset(self._at), self.out)
         self.next_release = self._next_release(clock)
+
+    def _offset(self, record: int) -> int:
+        offsets = self.columns.offset
+        return int(offsets[record]) if record < len(offsets) else LAST_OFFSET
 
     def _clock(self, record: int) -> int:
         """The clock at a record, ms, which is the next."""

@@ -210,7 +210,7 @@ class Rows:
         row = int(values[CandidateColumn.INSTANCE]) if rule.entity else customer
         return Candidate(
             rule=rule,
-            record=record,
+            moment=int(columns.offset[record]),
             customer_row=customer,
             row=row,
             customer_id=self.customers.name(customer),

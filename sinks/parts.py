@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from models.outputs import BatchOutput
 from sinks.arrays import kept
 from sinks.rows import POSITIONS, RowMaker, is_finish
+from sinks.schemas import MOMENT
 
 JOINED_BYTES: Final = 1 << 20  # of record batches whose outputs are joined: copying more costs more than it saves
 
@@ -24,10 +25,11 @@ class Part(NamedTuple):
 
     def after(self, position: int) -> pa.Table:
         """The rows above a position; most often that is all of them, and a filter would copy them."""
-        first = pc.min(self.rows["offset"]).as_py()
+        offsets = self.rows[MOMENT if MOMENT in self.rows.column_names else "offset"]
+        first = pc.min(offsets).as_py()
         if first is None or first * POSITIONS - self.finishing > position:
             return self.rows
-        positions = pc.subtract(pc.multiply(self.rows["offset"], POSITIONS), self.finishing)
+        positions = pc.subtract(pc.multiply(offsets, POSITIONS), self.finishing)
         return kept(self.rows, pc.greater(positions, position))
 
 

@@ -35,11 +35,12 @@ def _table(name: str, time: str, sort: tuple[str, ...], **columns: pa.DataType) 
 
 _SOURCE = {"topic": pa.string(), "partition": pa.int32(), "offset": pa.int64()}
 _ENTITY = {"customer_id": pa.string(), "entity": pa.string(), "entity_id": pa.string()}
+MOMENT = "moment"  # of a decision; in other tables `offset` is that of the record that put the row out
 _ACTION = {
     **{"id": pa.string(), "catalogue": pa.string(), "catalogue_version": pa.string()},
     **{"rule": pa.string(), "rule_version": pa.string(), **_ENTITY},
     **{"action": pa.string(), "channel": pa.string(), "kind": pa.string()},
-    **{"event_time": TIME, "decided_at": TIME, "expires_at": TIME},
+    **{"event_time": TIME, "decided_at": TIME, MOMENT: pa.int64(), "expires_at": TIME},
     **{"event_id": pa.string(), "event": pa.string(), "stage": pa.string(), "predicate": pa.string()},
     **{"evidence": pa.string(), **_SOURCE},
 }

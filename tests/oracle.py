@@ -54,7 +54,7 @@ class Oracle:
         else:
             self.status[record.offset] = self._take(event)
         assert self.clock is not None
-        self._decisions.decide(self.clock)
+        self._decisions.decide(self.clock, self.offset)
 
     def finish(self) -> None:
         """The last snapshot and metrics. Choice: their offset is the next one."""

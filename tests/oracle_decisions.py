@@ -81,8 +81,8 @@ class Decisions:
             if one.rule.goal is not None and one.rule.goal.event == event_type and same_customer and named is one.row:
                 one.goal_came = True
 
-    def decide(self, clock: int) -> None:
-        """The end of the moment: what each candidate becomes."""
+    def decide(self, clock: int, moment: int) -> None:
+        """The end of the moment, the record at this offset: what each candidate becomes."""
         candidates, self.candidates = self.candidates, []
         for one in candidates:
             self._ask_alone(one, clock)
@@ -91,7 +91,7 @@ class Decisions:
         taken: set[tuple[str, str]] = set()  # (customer, channel) of marketing
         for one in sorted(contenders, key=_turn):
             self._ask_in_turn(one, contenders, taken, clock)
-        self.made += [self._decision(one, clock) for one in waiting]
+        self.made += [self._decision(one, clock, moment) for one in waiting]
 
     # Gates
 
@@ -142,7 +142,7 @@ class Decisions:
         ]
         return len(counted)
 
-    def _decision(self, one: Candidate, clock: int) -> Decision:
+    def _decision(self, one: Candidate, clock: int, moment: int) -> Decision:
         failed = [name for name, passed in one.asked.items() if not passed]
         return Decision(
             id=one.id,
@@ -161,6 +161,7 @@ class Decisions:
             gates=dict(one.asked),
             event_time=one.cause.now,
             decided_at=clock,
+            moment=moment,
             expires_at=one.expires_at,
             evidence=one.evidence,
             seq=one.seq,

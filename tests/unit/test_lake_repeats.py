@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from models.catalogue import Catalogue, load
 from models.outputs import BatchOutput
 from sinks.lake import connect
 from sinks.writer import Lake, LakeError
-from tests.small_logs import START, lake_rows, outputs, random_records, records, small_catalogue
+from tests.small_logs import SMALL, START, lake_rows, outputs, random_records, records, small_catalogue
+
+NIGHT = '[[quiet_hours]]\nname = "night"\nkinds = ["marketing", "service"]\nfrom = "18:00"\nuntil = "10:00"\n'
+
+
+@cache
+def quiet_catalogue() -> Catalogue:
+    """Of whose candidates many are held, and decided with a record that came long after theirs."""
+    return load({SMALL.name: SMALL.read_text(encoding="utf-8"), "night.toml": NIGHT})
 
 
 @pytest.fixture(scope="module")
 def made() -> list[BatchOutput]:
-    return outputs(small_catalogue(), random_records(5, 600))
+    found = outputs(quiet_catalogue(), random_records(5, 600))
+    decisions = [one for output in found for one in output.decisions]
+    assert len([one for one in decisions if one.moment > one.evidence.offset]) > 10
+    return found
 
 
 def _write(path: Path, made: list[BatchOutput]) -> Lake:
-    lake = Lake(path, small_catalogue())
+    lake = Lake(path, quiet_catalogue())
     for output in made:
         lake.add(output)
     lake.commit()
@@ -35,13 +48,13 @@ def test_a_replay_of_rows_that_still_wait_doubles_nothing(tmp_path: Path, made: 
 def test_a_replay_may_be_cut_otherwise(tmp_path: Path, made: list[BatchOutput]) -> None:
     _write(tmp_path / "whole", made)
     _write(tmp_path / "cut", made[:3])
-    _write(tmp_path / "cut", outputs(small_catalogue(), random_records(5, 600), batch=77))
+    _write(tmp_path / "cut", outputs(quiet_catalogue(), random_records(5, 600), batch=77))
     assert lake_rows(tmp_path / "cut") == lake_rows(tmp_path / "whole")
 
 
 def test_a_writer_that_lost_its_partition_doubles_nothing_and_goes_on(tmp_path: Path, made: list[BatchOutput]) -> None:
     _write(tmp_path / "whole", made)
-    zombie, owner = Lake(tmp_path / "two", small_catalogue()), Lake(tmp_path / "two", small_catalogue())
+    zombie, owner = Lake(tmp_path / "two", quiet_catalogue()), Lake(tmp_path / "two", quiet_catalogue())
     for lake, some in [(zombie, made[:3]), (owner, made[:2])]:
         for output in some:
             lake.add(output)
@@ -77,9 +90,9 @@ def test_a_lake_is_of_one_catalogue_and_time_zone(tmp_path: Path, change: dict[s
 
 def test_a_commit_of_others_in_between_is_not_overlooked(tmp_path: Path, made: list[BatchOutput]) -> None:
     """A partition goes to another worker and comes back while the table goes on with a second one."""
-    second = outputs(small_catalogue(), random_records(6, 300), partition=1)
+    second = outputs(quiet_catalogue(), random_records(6, 300), partition=1)
     _write(tmp_path / "whole", [*made, *second])
-    first, other = Lake(tmp_path / "two", small_catalogue()), Lake(tmp_path / "two", small_catalogue())
+    first, other = Lake(tmp_path / "two", quiet_catalogue()), Lake(tmp_path / "two", quiet_catalogue())
     for lake, some in [(first, made[:2]), (other, made[:4]), (first, second), (first, made)]:
         for output in some:
             lake.add(output)
