@@ -52,6 +52,23 @@ def test_a_replay_may_be_cut_otherwise(tmp_path: Path, made: list[BatchOutput]) 
     assert lake_rows(tmp_path / "cut") == lake_rows(tmp_path / "whole")
 
 
+def test_what_was_held_over_a_commit_is_no_repeat(tmp_path: Path, made: list[BatchOutput]) -> None:
+    """Decisions whose evidence the lake has already, made by records that it has not."""
+    small = outputs(quiet_catalogue(), random_records(5, 600), batch=10)
+    over = [
+        number
+        for number, output in enumerate(small)
+        if any(one.evidence.offset < output.first_offset for one in output.decisions)
+    ]
+    assert len(over) > 3
+    _write(tmp_path / "whole", made)
+    for number in over[:: len(over) // 3]:
+        place = tmp_path / str(number)
+        _write(place, small[:number])
+        _write(place, made)
+        assert lake_rows(place) == lake_rows(tmp_path / "whole")
+
+
 def test_a_writer_that_lost_its_partition_doubles_nothing_and_goes_on(tmp_path: Path, made: list[BatchOutput]) -> None:
     _write(tmp_path / "whole", made)
     zombie, owner = Lake(tmp_path / "two", quiet_catalogue()), Lake(tmp_path / "two", quiet_catalogue())
