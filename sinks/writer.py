@@ -21,8 +21,8 @@ from models.catalogue import Catalogue
 from models.outputs import BatchOutput
 from sinks.day_files import remove, write_days
 from sinks.parts import Added, Part, gathered, source_of
-from sinks.rows import RowMaker, position_of
-from sinks.schemas import DAY, LakeTable, tables
+from sinks.rows import POSITIONS, RowMaker, position_of
+from sinks.schemas import DAY, EVENTS, LakeTable, tables
 
 ABOUT = "zhice.json"  # beside the tables: what a reader must know of the catalogue
 ATTEMPTS: Final = 20  # of a commit that other writers overtake
@@ -132,6 +132,10 @@ class Lake:
             version = self._tables[name][1].transaction_version(source)
             self._committed[name, source] = -1 if version is None else version
         return self._committed[name, source]
+
+    def next_offset(self, topic: str, partition: int) -> int:
+        """How far it has the events of a partition: it takes none before this offset, for they would be repeats."""
+        return self.position(EVENTS.name, f"{topic}-{partition}") // POSITIONS + 1
 
     def commit(self) -> None:
         """Write what was added, one commit a table. Raises LakeError; the rows then wait for the next commit."""

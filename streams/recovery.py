@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -39,10 +39,17 @@ class Recovery:
     """Restores the partitions of a worker."""
 
     def __init__(
-        self, settings: Settings, layout: Layout, outputs: Outputs, standby: Standby, telemetry: Telemetry
+        self,
+        settings: Settings,
+        layout: Layout,
+        outputs: Outputs,
+        standby: Standby,
+        telemetry: Telemetry,
+        archived: Callable[[str, int], int],
     ) -> None:
+        """archived: how far the lake has the events of a topic and partition (`Lake.next_offset`)."""
         self.settings, self.layout, self.outputs = settings, layout, outputs
-        self.standby, self.telemetry = standby, telemetry
+        self.standby, self.telemetry, self.archived = standby, telemetry, archived
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def restore(self, partition: int, state_log: StateLog) -> Shard:
@@ -73,6 +80,7 @@ class Recovery:
                 await self._check_new(reader, shard, state_log)
             else:
                 await self._check_start(reader, shard, oldest)
+            await self._check_lake(reader, source)
             shard.next_offset = max(shard.next_offset, oldest)
             sent = await self._read_tail(reader, partition, copy.ends)
             steps.reached(Step.TAIL_READ)
@@ -139,6 +147,19 @@ class Recovery:
             f"{self.settings.app} has worked on it: the topic was deleted. Take another --app to start anew "
             "from the events that the broker has"
         )
+
+    async def _check_lake(self, reader: AIOKafkaConsumer, tp: TopicPartition) -> None:
+        """That the lake has no events that the log has not: it would take what comes for repeats, and leave it out."""
+        archived, end = self.archived(tp.topic, tp.partition), (await reader.end_offsets([tp]))[tp]
+        if archived > end and not self.settings.transactions:  # the embedded broker's end is not exact
+            async for record in self._tail(reader, {tp: end}):
+                end = record.offset + 1
+        if archived > end:
+            raise RestoreError(
+                f"the lake at {self.settings.lake} has {tp.topic}-{tp.partition} up to offset {archived}, but it ends "
+                f"at {end}: the topic was made anew, and the lake would leave out what comes as repeats. Take another "
+                "--lake, or another --prefix"
+            )
 
     async def _check_start(self, reader: AIOKafkaConsumer, shard: Shard, oldest: int) -> None:
         """That the log, whose first event is at `oldest`, still holds what comes next."""

@@ -63,7 +63,7 @@ class Worker:
         self.decoder = Decoder(layout.event_layout)
         self.standby = Standby(settings)
         self.telemetry.standby_behind = lambda: self.standby.behind
-        recovery = Recovery(settings, layout, self.outputs, self.standby, self.telemetry)
+        recovery = Recovery(settings, layout, self.outputs, self.standby, self.telemetry, lake.next_offset)
         self.ownership = Ownership(recovery, self._new_log, self._release, self.fail)
         self.events = 0
         self.lag: dict[int, int] = {}  # records behind, of each partition that is ready; the watchdog asks for it

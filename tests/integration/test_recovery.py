@@ -20,7 +20,7 @@ from streams.recovery import Recovery, RestoreError
 from streams.settings import Settings
 from streams.standby import Standby
 from streams.state_copy import StateCopy
-from streams.state_log import FencedError, FencedLog
+from streams.state_log import FencedError, FencedLog, PlainLog
 from streams.telemetry import Telemetry
 from streams.topics import ensure_topics
 from streams.troubles import Troubles
@@ -51,10 +51,16 @@ async def send_events(settings: Settings, count: int) -> None:
     await producer.stop()
 
 
-async def restore(settings: Settings, standby: Standby | None = None) -> Shard:
-    log, outputs = FencedLog(settings, 0), Outputs(settings, LAYOUT.catalogue, Troubles())
+async def committed(partition: int, offset: int) -> None:
+    """Nothing is, here."""
+
+
+async def restore(settings: Settings, standby: Standby | None = None, archived: int = 0) -> Shard:
+    outputs = Outputs(settings, LAYOUT.catalogue, Troubles())
+    log = FencedLog(settings, 0) if settings.transactions else PlainLog(settings, 0, outputs, committed)
     try:
-        return await Recovery(settings, LAYOUT, outputs, standby or Standby(settings), Telemetry()).restore(0, log)
+        recovery = Recovery(settings, LAYOUT, outputs, standby or Standby(settings), Telemetry(), lambda *_: archived)
+        return await recovery.restore(0, log)
     finally:
         await log.close()
 
@@ -187,6 +193,21 @@ def test_a_standby_is_read_on_from_where_it_is(apache_kafka: Any, topic_prefix: 
     assert asyncio.run(run()) == (10, 20, 1)
 
 
+@pytest.mark.parametrize("broker", ["apache_kafka", "embedded_broker"])
+def test_a_lake_that_is_ahead_of_a_new_topic_is_said(broker: str, request: Any, topic_prefix: str) -> None:
+    """Its events would be left out of it as repeats."""
+    settings = settings_of(request.getfixturevalue(broker), topic_prefix)
+    settings = replace(settings, transactions=broker == "apache_kafka")
+
+    async def run() -> None:
+        await send_events(settings, 10)
+        await restore(settings, archived=10)
+        await restore(settings, archived=11)
+
+    with pytest.raises(RestoreError, match=r"has .*-0 up to offset 11, but it ends at 10: the topic was made anew"):
+        asyncio.run(run())
+
+
 def test_a_restore_has_a_deadline(apache_kafka: Any, topic_prefix: str) -> None:
     class Hanging(FencedLog):
         async def open(self) -> None:
@@ -195,9 +216,9 @@ def test_a_restore_has_a_deadline(apache_kafka: Any, topic_prefix: str) -> None:
     settings = replace(settings_of(apache_kafka, topic_prefix), restore_timeout_s=1.0)
 
     async def run() -> None:
-        await Recovery(
-            settings, LAYOUT, Outputs(settings, LAYOUT.catalogue, Troubles()), Standby(settings), Telemetry()
-        ).restore(0, Hanging(settings, 0))
+        outputs = Outputs(settings, LAYOUT.catalogue, Troubles())
+        recovery = Recovery(settings, LAYOUT, outputs, Standby(settings), Telemetry(), lambda *_: 0)
+        await recovery.restore(0, Hanging(settings, 0))
 
     with pytest.raises(RestoreError, match=r"not restored within 1 s.*--restore-timeout-s"):
         asyncio.run(run())

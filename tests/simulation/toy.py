@@ -1,8 +1,8 @@
 """Toys in the place of what costs time and decides nothing about durability: the engine, Arrow and the files of Delta.
 
 The shard counts each customer's events in a dict; each event puts out a trigger that names the count. So an event that
-is lost or counted twice shows in the state and in every later trigger. The lake is the product's own, over tables that
-are lists.
+is lost or counted twice shows in the state and in every later trigger. Every other trigger is held, and put out with
+the next event. The lake is the product's own, over tables that are lists.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from models.shard_state import CLOSING_KEY
@@ -28,6 +28,12 @@ from tests.simulation.world import World
 CUSTOMERS = 4
 TABLES = ("events", "triggers")
 RECORD_BYTES = 1 << 18  # four of them are joined at most
+
+
+class Trigger(NamedTuple):
+    offset: int
+    text: str
+    moment: int  # offset of the event with which it was put out
 
 
 class Columns:
@@ -50,7 +56,7 @@ class Columns:
 class Output:
     """models.outputs.BatchOutput, as far as the worker and the lake look."""
 
-    def __init__(self, columns: Columns, next_offset: int, clock: int, triggers: list[tuple[int, str]]) -> None:
+    def __init__(self, columns: Columns, next_offset: int, clock: int, triggers: list[Trigger]) -> None:
         self.columns, self.partition, self.triggers = columns, columns.partition, triggers
         self.next_offset, self.clock = next_offset, clock
 
@@ -105,6 +111,7 @@ class Shard:
     def __init__(self, layout: Any, topic: str, partition: int) -> None:
         self.topic, self.partition = topic, partition
         self.counts: dict[str, int] = {}
+        self.held: list[tuple[int, str]] = []
         self.next_offset, self.clock = 0, 0
         self.rows = SimpleNamespace(customers=SimpleNamespace(count=0))
         self.migration: tuple[str, ...] = ()
@@ -119,7 +126,10 @@ class Shard:
             customer = record.key.decode()
             self.counts[customer] = count = self.counts.get(customer, 0) + 1
             self._dirty.add(customer)
-            triggers.append((record.offset, f"{self.partition}/{record.offset} {customer}={count}"))
+            triggers += [Trigger(*held, record.offset) for held in self.held]
+            made = record.offset, f"{self.partition}/{record.offset} {customer}={count}"
+            self.held = [made] if count % 2 else []
+            triggers += [] if self.held else [Trigger(*made, record.offset)]
         self.next_offset = columns.records[-1].offset + 1
         self.clock = columns.records[-1].timestamp
         return self._output(columns, triggers)
@@ -127,7 +137,7 @@ class Shard:
     def finish(self, *, end: bool = True) -> Output:
         return self._output(Columns(self.topic, self.partition, ()), [])
 
-    def _output(self, columns: Columns, triggers: list[tuple[int, str]]) -> Output:
+    def _output(self, columns: Columns, triggers: list[Trigger]) -> Output:
         return Output(columns, self.next_offset, self.clock, triggers)
 
     def changed_profiles(self) -> list[Any]:
@@ -136,7 +146,7 @@ class Shard:
     def dump(self) -> list[tuple[bytes, bytes]]:
         pages = sorted(self._dirty | self.unfinished)
         self._dirty, self.unfinished = set(), set()
-        closing = json.dumps([self.next_offset, self.clock]).encode()
+        closing = json.dumps([self.next_offset, self.clock, self.held]).encode()
         return [*((name.encode(), b"%d" % self.counts.get(name, 0)) for name in pages), (CLOSING_KEY, closing)]
 
     @classmethod
@@ -145,7 +155,8 @@ class Shard:
         for key, value in records:
             if key == CLOSING_KEY:
                 closed = True
-                shard.next_offset, shard.clock = json.loads(value)
+                shard.next_offset, shard.clock, held = json.loads(value)
+                shard.held = [(offset, text) for offset, text in held]
                 shard.counts |= {name.decode(): int(count) for name, count in pages.items() if int(count)}
                 pages = {}
             else:
@@ -157,23 +168,27 @@ class Shard:
 
 async def publish(self: Outputs, output: Any) -> None:
     """In the place of `Outputs.publish`, which encodes."""
-    items = [(text.split()[1].encode(), text.encode(), []) for _, text in output.triggers]
+    items = [(one.text.split()[1].encode(), one.text.encode(), []) for one in output.triggers]
     await self.send(self.settings.topic("triggers"), output.partition, output.clock, items)
 
 
 class Rows:
-    """A table of Arrow, as far as the writer of the lake looks: (offset, value) pairs."""
+    """A table of Arrow, as far as the writer of the lake looks: (offset, value) pairs, or triggers."""
 
-    def __init__(self, rows: list[tuple[int, str]]) -> None:
+    def __init__(self, rows: Sequence[tuple[Any, ...]]) -> None:
         self.rows = rows
+
+    @property
+    def column_names(self) -> Sequence[str]:
+        return Trigger._fields if self.rows and isinstance(self.rows[0], Trigger) else ("offset", "text")
 
     @property
     def num_rows(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, name: str) -> list[int]:
-        assert name == "offset"
-        return [offset for offset, _ in self.rows]
+        at = self.column_names.index(name)
+        return [row[at] for row in self.rows]
 
     def filter(self, kept: list[bool]) -> Rows:
         return Rows([row for row, keep in zip(self.rows, kept, strict=True) if keep])
@@ -253,14 +268,14 @@ class ToyKit:
         shard = Shard(None, EVENTS, number)
         triggers = shard.process(Columns(EVENTS, number, records)).triggers
         found = [value.decode() for value in dict.fromkeys(sent(world, "triggers", number))]
-        if found != [text for _, text in triggers]:
+        if found != [one.text for one in triggers]:
             yield f"partition {number}: triggers {found}, not {triggers}"
         events = [(record.offset, f"{number}/{record.offset}") for record in records]
         for name, right in (("events", events), ("triggers", triggers)):
             if (rows := _rows(files[name], number)) != right:
                 yield f"partition {number}: {name} in the lake {rows}, not {right}"
         state = Shard.restore(None, EVENTS, number, state_of(world, number).records())
-        if (state.counts, state.next_offset) != (shard.counts, shard.next_offset):
+        if (state.counts, state.held, state.next_offset) != (shard.counts, shard.held, shard.next_offset):
             yield f"partition {number}: state {state.counts} at {state.next_offset}, not {shard.counts}"
 
 
