@@ -93,5 +93,8 @@ def _container() -> Iterator[Broker]:
         ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
     ):
         container.with_env(name, value)
-    with container.start(timeout=120):
+    try:
+        container.start(timeout=120)  # its own `with` would start another one, and wait 30 s
         yield ContainerBroker(container.get_bootstrap_server())
+    finally:
+        container.stop()
