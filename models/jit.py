@@ -78,7 +78,7 @@ class _Folder(UserProvidedCacheLocator):
 
 
 class _Files(CompileResultCacheImpl):
-    _locator_classes = [_Folder]
+    _locator_classes = [_Folder]  # noqa: RUF012
 
 
 class _Cache(FunctionCache):

@@ -91,6 +91,7 @@ def _container() -> Iterator[Broker]:
         ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
         ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
         ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
+        ("KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS", "1000"),
     ):
         container.with_env(name, value)
     try:
