@@ -1,19 +1,22 @@
-"""How kernels are compiled: once, and kept on disk under a digest of all kernels' sources.
+"""How kernels are compiled: once for a kind of processor, and kept on disk under a digest of all kernels' sources.
 
 Numba's own cache looks at the file of the outermost function only: it would go on running what a change of another file
-replaced.
+replaced. It also asks to write where it reads, which an image does not allow.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import blake2b
 from importlib.util import find_spec
 from typing import Any, Final
 
 import numba
 import numpy as np
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
+from numba.core.registry import cpu_target
 
 KERNELS: Final = (
     "columns",
@@ -44,9 +47,10 @@ KERNELS: Final = (
 )
 
 
-def sources_digest() -> str:
-    """Tells versions of the kernels apart: 8 bytes, hex."""
-    digest = blake2b(numba.__version__.encode(), digest_size=8)
+def digest_of_kernels() -> str:
+    """Tells versions of the kernels apart, and the processors that they are compiled for: 8 bytes, hex."""
+    processor = cpu_target.target_context.codegen().magic_tuple()  # or what NUMBA_CPU_NAME says
+    digest = blake2b(repr((numba.__version__, processor)).encode(), digest_size=8)
     for name in KERNELS:
         spec = find_spec(f"models.{name}")
         assert spec is not None and spec.origin is not None and spec.loader is not None
@@ -56,7 +60,7 @@ def sources_digest() -> str:
 
 CACHE: Final = os.path.join(
     os.environ.get("NUMBA_CACHE_DIR") or os.path.join(os.path.dirname(__file__), "__pycache__"),
-    f"kernels-{sources_digest()}",
+    f"kernels-{digest_of_kernels()}",
 )
 numba.config.CACHE_DIR = CACHE  # type: ignore[attr-defined]
 OPTIONS: Final[dict[str, Any]] = {"nogil": True, "_nrt": False}
@@ -65,13 +69,38 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     np.seterr(over="ignore")  # hashes overflow as they should, and as compiled code does without a word
 
 
+class _Folder(UserProvidedCacheLocator):
+    """The folder of the cache, whether it can be written or not."""
+
+    def ensure_cache_path(self) -> None:
+        with suppress(OSError):
+            super().ensure_cache_path()  # type: ignore[no-untyped-call]
+
+
+class _Files(CompileResultCacheImpl):
+    _locator_classes = [_Folder]  # noqa: RUF012
+
+
+class _Cache(FunctionCache):
+    """Numba's cache, which here is read where it cannot be written; then what it lacks is compiled by each process."""
+
+    _impl_class = _Files
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls; it runs without the interpreter's lock, so that others may go on beside it.
 
     Kernels allocate nothing, so numba's reference counts are off: a call that hands on a plan of sixty arrays would
     count each of them up and down, which is fifty times the kernel's own work.
     """
-    return numba.njit(**OPTIONS, cache=True)(function)
+    compiled = numba.njit(**OPTIONS)(function)
+    if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        compiled._cache = _Cache(function)  # type: ignore[no-untyped-call]
+    return compiled
 
 
 def part(function: Callable[..., Any]) -> Any:

@@ -91,7 +91,11 @@ def _container() -> Iterator[Broker]:
         ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
         ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
         ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
+        ("KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS", "1000"),
     ):
         container.with_env(name, value)
-    with container.start(timeout=120):
+    try:
+        container.start(timeout=120)  # its own `with` would start another one, and wait 30 s
         yield ContainerBroker(container.get_bootstrap_server())
+    finally:
+        container.stop()

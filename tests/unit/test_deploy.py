@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,14 @@ def test_compose_waits_for_kafka_and_reaches_it() -> None:
     assert f"INSIDE://{worker['environment']['ZHICE_BROKER']}" in kafka["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     assert (DEPLOY / worker["build"]["context"] / worker["build"]["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
     assert all(port.startswith("127.0.0.1:") for port in worker["ports"] + kafka["ports"])
-    assert worker["volumes"] == ["lake:/lake"] and "lake" in COMPOSE["volumes"]
+
+
+def test_compose_keeps_kafkas_data_as_long_as_the_lake() -> None:
+    """A lake that outlives its topics would take the events of new ones for a replay, and drop them."""
+    worker, kafka = COMPOSE["services"]["worker"], COMPOSE["services"]["kafka"]
+    assert worker["volumes"] == ["lake:/lake"]
+    assert kafka["volumes"] == [f"kafka:{kafka['environment']['KAFKA_LOG_DIRS']}"]
+    assert COMPOSE["volumes"] == {"kafka": None, "lake": None}
 
 
 def test_the_image_runs_the_worker_as_nobody_special() -> None:
@@ -119,6 +127,25 @@ def test_the_image_runs_the_worker_as_nobody_special() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+)", DOCKERFILE, re.M)
     assert copied and all((ROOT / name).exists() for name in copied)
     assert "zhice compile" in DOCKERFILE and "compile" in main.commands
+
+
+def test_the_engine_of_the_image_is_for_the_processor_that_it_is_compiled_for() -> None:
+    """What does not run as it was compiled is compiled anew at each start: nothing can be written there."""
+    assert DOCKERFILE.count("\nARG CPU\nENV ") == DOCKERFILE.count(" NUMBA_CPU_NAME=$CPU NUMBA_CPU_FEATURES= ") == 2
+
+
+def test_the_image_is_built_from_all_that_is_installed_and_nothing_else() -> None:
+    ignored, *let_in = [line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").split() if line[0] != "#"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    setuptools = project["tool"]["setuptools"]
+    packages = [name.rstrip("*") for name in setuptools["packages"]["find"]["include"]]
+    named = [project["project"]["readme"], *project["project"]["license-files"], *packages]
+    assert ignored == "*" and let_in[-1] == "**/__pycache__"
+    assert set(let_in[:-1]) == {f"!{name}" for name in (*named, "pyproject.toml", "deploy/requirements.lock")}
+    for package in packages:
+        data = [f".{glob.rpartition('.')[2]}" for glob in setuptools["package-data"].get(package, [])]
+        files = [file for file in (ROOT / package).rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+        assert {file.suffix for file in files} <= {".py", *data}
 
 
 def pins(path: Path) -> dict[str, str]:

@@ -1,13 +1,22 @@
-"""Parts of kernels are called by kernels only: they have no wrapper for Python, which would crash on calling one."""
+"""Parts of kernels are called by kernels only: they have no wrapper for Python, which would crash on calling one.
+
+Kernels are read from disk where nothing can be written, as in an image, and not those of another processor.
+"""
 
 from __future__ import annotations
 
 import ast
+import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import numba
 import pytest
 
-from models.jit import KERNELS
+from models.jit import CACHE, KERNELS, kernel
 
 ROOT = Path(__file__).parents[2]
 INNER = {"part", "routine", "inlined"}
@@ -73,3 +82,29 @@ def test_every_compiled_module_is_in_the_digest_of_the_cache() -> None:
         if any(isinstance(one, ast.FunctionDef) and decorators(one) & COMPILED for one in parse(file).body)
     }
     assert compiled - set(KERNELS) == set()
+
+
+def refuse(*_: object, **__: object) -> Any:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_kernels_are_read_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def double(value: Any) -> Any:
+        return 2 * value
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    kernel(double)(1)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # a test may run as root, whom no rights stop
+    monkeypatch.setattr("os.replace", refuse)
+    read = kernel(double)
+    assert read(1) == 2 and sum(read.stats.cache_hits.values()) == 1
+    assert read(1.5) == 3.0 and sum(read.stats.cache_misses.values()) == 1
+
+
+def test_kernels_of_another_processor_are_others() -> None:
+    code = "from models.jit import CACHE; print(CACHE)"
+    said = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "NUMBA_CPU_NAME": "generic"}, cwd=ROOT,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert Path(said.stdout.strip()).parent == Path(CACHE).parent and said.stdout.strip() != CACHE
