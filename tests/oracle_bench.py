@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOON = 1_710_000_000_000 // DAY * DAY + 12 * HOUR  # 2024-03-09 12:00 UTC
 
 TOPIC, PARTITION = "events", 3
+Decide = Callable[..., list[Decision]]
 
 HEAD = """
 [catalogue]
@@ -156,3 +158,8 @@ def marketing(name: str, more: str = "", listens: str = PAY, channel: str = "pus
 def rule(name: str, listens: str, more: str = "") -> str:
     text = f'[[rule]]\nname = "{name}"\nlistens = {{ {listens} }}\naction = "a"\nchannel = "push"\n'
     return text + ("" if "kind" in more else 'kind = "service"\n') + more + "\n"
+
+
+def told(decisions: Sequence[Decision]) -> list[tuple[str, str | None]]:
+    """Of each the rule, and the gate that failed."""
+    return [(decision.rule, decision.gate) for decision in decisions]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -15,21 +15,17 @@ from tests.oracle_bench import (
     MINUTE,
     NOON,
     PAY,
+    Decide,
     Log,
     engine_decides,
     feature,
     marketing,
     oracle_decides,
     rule,
+    told,
 )
 
-Decide = Callable[..., list[Decision]]
-
 pytestmark = pytest.mark.parametrize("decide", [oracle_decides, engine_decides])
-
-
-def told(decisions: Sequence[Decision]) -> list[tuple[str, str | None]]:
-    return [(decision.rule, decision.gate) for decision in decisions]
 
 
 def gates(decisions: Sequence[Decision]) -> list[dict[str, bool]]:

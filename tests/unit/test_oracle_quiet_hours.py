@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,15 +18,15 @@ from tests.oracle_bench import (
     MINUTE,
     NOON,
     PAY,
+    Decide,
     Log,
     engine_decides,
     feature,
     marketing,
     oracle_decides,
     rule,
+    told,
 )
-
-Decide = Callable[..., list[Decision]]
 
 pytestmark = pytest.mark.parametrize("decide", [oracle_decides, engine_decides])
 
@@ -39,10 +39,6 @@ def quiet(start: str, end: str, name: str = "q", more: str = "") -> str:
 
 NIGHT = quiet("21:00", "08:00", "night")
 VIEW = 'event = ["view"]'
-
-
-def told(decisions: Sequence[Decision]) -> list[tuple[str, str | None]]:
-    return [(decision.rule, decision.gate) for decision in decisions]
 
 
 def paid(*times: int, ticks: Sequence[int] = ()) -> Log:
