@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
 import threading
 from typing import Final
-
-import rich_click as click
 
 from models.layout import Layout
 from sinks.writer import Lake
@@ -21,6 +20,8 @@ from streams.topics import ensure_topics
 from streams.web import serving
 from streams.worker import Worker
 
+log = logging.getLogger(__name__)
+
 ENDED_S: Final = 24.0  # after a signal, whatever does not answer; its supervisor was promised 25 s
 
 
@@ -31,13 +32,12 @@ def serve(settings: Settings) -> None:
     catalogue = read_catalogue(settings.catalogue)
     ensure_topics(settings)
     layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
-    click.echo(
-        f"{settings.app}: catalogue {catalogue.name} {catalogue.version}, "
-        f"broker {settings.broker}, lake {settings.lake}",
-    )
-    sys.stdout.flush()
+    log.info(
+        "%s: catalogue %s %s, broker %s, lake %s",
+        settings.app, catalogue.name, catalogue.version, settings.broker, settings.lake,
+    )  # fmt: skip
     worker = asyncio.run(app.run(settings, layout, lake, until_signal))
-    click.echo(f"stopped after {worker.events:,} records; the next start goes on from here")
+    log.info("stopped after %s records; the next start goes on from here", f"{worker.events:,}")
 
 
 async def until_signal(worker: Worker) -> bool:
