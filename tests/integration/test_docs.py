@@ -79,7 +79,7 @@ def running() -> Iterator[list[subprocess.Popen[str]]]:
 def in_background(command: str, cwd: Path, env: dict[str, str]) -> subprocess.Popen[str]:
     """Start a command, and wait for its first line."""
     process = subprocess.Popen(
-        f"exec {command}", shell=True, cwd=cwd, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
+        f"exec {command} 2>&1", shell=True, cwd=cwd, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     lines: Queue[str] = Queue()
 
