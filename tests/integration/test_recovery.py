@@ -161,7 +161,7 @@ def test_a_worker_that_was_paused_in_a_restore_is_fenced(apache_kafka: Any, topi
         await send_events(settings, 5)
         log, outputs = FencedLog(settings, 0), Outputs(settings, LAYOUT.catalogue, Troubles())
         try:
-            await Paused(settings, LAYOUT, outputs, Standby(settings), Telemetry()).restore(0, log)
+            await Paused(settings, LAYOUT, outputs, Standby(settings), Telemetry(), lambda *_: 0).restore(0, log)
         finally:
             await log.close()
 
