@@ -113,7 +113,7 @@ class Outputs:
         """Wait until all of it is acknowledged. Raises KafkaError for what failed; it then counts as not sent."""
         with self.troubles.named("the broker", "the broker does not acknowledge what the worker sent"):
             for one in sent:
-                metadata = await one.acknowledged
+                metadata = await acknowledgement(one.acknowledged)
                 if metadata.offset >= 0:  # unknown where the broker had it already
                     self.ends[one.topic, one.partition] = metadata.offset + one.records
 
@@ -165,7 +165,19 @@ async def deliver(
 ) -> None:
     """`send_items`, and wait until the broker has acknowledged them. Raises KafkaError."""
     sent = await send_items(producer, topic, partition, timestamp, items)
-    await asyncio.gather(*(one.acknowledged for one in sent))
+    await asyncio.gather(*(acknowledgement(one.acknowledged) for one in sent))
+
+
+async def acknowledgement(future: asyncio.Future[RecordMetadata]) -> RecordMetadata:
+    """What a producer says of a batch. Raises KafkaError for one that was stopped meanwhile: it cancels the future.
+
+    To await that would look as if the task that awaits it were cancelled, and end it without a word.
+    """
+    if not future.done():
+        await asyncio.wait([future])
+    if future.cancelled():
+        raise KafkaError("the producer was stopped before the broker acknowledged what it sent")
+    return future.result()
 
 
 async def _send_batch(producer: AIOKafkaProducer, builder: BatchBuilder, topic: str, partition: int) -> Sent:

@@ -18,7 +18,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 import models.records
 from streams import clients, steps
-from streams.outputs import Item, Outputs, deliver, stop_producer
+from streams.outputs import Item, Outputs, acknowledgement, deliver, stop_producer
 from streams.sending import send_records
 from streams.settings import Settings
 from streams.steps import Step
@@ -173,7 +173,8 @@ class PlainLog:
 async def send_on(producer: AIOKafkaProducer, topic: str, strays: Sequence[Stray], *, transactional: bool) -> None:
     """Send strays to their partitions, in order, and wait until the broker has acknowledged them. Raises KafkaError."""
     for partition, records in strays:
-        await asyncio.gather(*await send_records(producer, topic, partition, records, transactional=transactional))
+        sent = await send_records(producer, topic, partition, records, transactional=transactional)
+        await asyncio.gather(*map(acknowledgement, sent))
 
 
 def read_ends(headers: Iterable[tuple[str, bytes]]) -> Ends:

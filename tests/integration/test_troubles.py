@@ -170,7 +170,7 @@ def test_a_worker_that_is_fenced_when_it_is_asked_to_stop_says_both(
     )
 
     async def be_fenced_and_stop(worker: Worker) -> bool:
-        await until(lambda: worker.events > 0, "events")
+        await until(lambda: worker.next_offset(0) > 0, "events of the partition")
         other = FencedLog(settings, 0)
         await other.open()
         await other.close()

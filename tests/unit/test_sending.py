@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
+from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.records import TICK_HEADER, Record, Records
 from streams import sending
+from streams.outputs import acknowledgement
 from streams.sending import batches_of
 from tests.unit.test_fetching import READ_UNCOMMITTED, in_batches
 
@@ -66,3 +71,17 @@ def test_nothing_can_be_added_to_a_batch() -> None:
     (batch,) = batches_of(Records.of([Record(0, 1, b"k", b"v")]))
     assert batch.closed() and batch.append(timestamp=1, key=b"k", value=b"v") is None
     assert batch.size() == len(batch._build()) and batch._build() is batch._build()
+
+
+def test_a_producer_that_is_stopped_fails_what_it_has_not_heard_of() -> None:
+    """Its futures are cancelled; who awaits them must not look cancelled, too: that would end a task without a word."""
+
+    async def run() -> None:
+        heard: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        waiting = asyncio.create_task(acknowledgement(heard))
+        await asyncio.sleep(0)
+        heard.cancel()
+        with pytest.raises(KafkaError, match="was stopped before the broker acknowledged"):
+            await waiting
+
+    asyncio.run(run())
