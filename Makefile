@@ -24,7 +24,7 @@ lint: setup
 	$(VENV)/bin/mypy
 
 test: setup lint
-	$(VENV)/bin/python -m pytest -n 4 --dist loadgroup
+	$(VENV)/bin/python -m pytest -n 4
 
 # Hours of kill -9, on Apache Kafka; SEED=… replays, `.venv/bin/python -m tests.chaos --help` has its sizes.
 chaos: setup

@@ -137,6 +137,14 @@ class Lake:
         """How far it has the events of a partition: it takes none before this offset, for they would be repeats."""
         return self.position(EVENTS.name, f"{topic}-{partition}") // POSITIONS + 1
 
+    def begin(self, topic: str, partitions: int) -> None:
+        """A topic's records will be added from the first one on. Raises LakeError where it has some already."""
+        if any(self.next_offset(topic, number) for number in range(partitions)):
+            raise LakeError(
+                f"the lake at {self.path} has events of {topic} already, and takes no offset twice: "
+                "name another folder with --lake, or remove this one"
+            )
+
     def commit(self) -> None:
         """Write what was added, one commit a table. Raises LakeError; the rows then wait for the next commit."""
         with self._lock:

@@ -47,6 +47,7 @@ def run(backtest: Backtest, threads: int, progress: Callable[[int], None]) -> in
     set_collector()
     catalogue = read_catalogue(backtest.catalogue)
     layout, lake = Layout.compile(catalogue), Lake(backtest.lake, catalogue)
+    lake.begin(backtest.topic, backtest.partitions)
     with ExitStack() as stack:
         lanes = [stack.enter_context(Lane(QUEUED)) for _ in range(threads)]
         commits = stack.enter_context(Lane(1))

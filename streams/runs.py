@@ -13,7 +13,7 @@ import msgspec
 import rich_click as click
 
 from models.layout import Layout
-from sinks.writer import Lake, LakeError
+from sinks.writer import Lake
 from streams import backtest as backtests
 from streams.backtest import Backtest
 from streams.broker import EmbeddedBroker
@@ -37,15 +37,6 @@ def record_file(file: Path, sql: str | None) -> Iterator[Path]:
         made = Path(folder) / "records.parquet"
         write_records(str(file), sql, made)
         yield made
-
-
-def check_new(lake: Lake, topic: str, partitions: int) -> None:
-    """That a lake has nothing of a log that begins at its first record. Raises LakeError."""
-    if any(lake.next_offset(topic, number) for number in range(partitions)):
-        raise LakeError(
-            f"the lake at {lake.path} has events of {topic} already, and takes no offset twice: "
-            "name another folder with --lake, or remove this one"
-        )
 
 
 @contextmanager
@@ -83,7 +74,7 @@ def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
     ensure_kernels()
     catalogue = read_catalogue(settings.catalogue)
     layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
-    check_new(lake, settings.topic("events"), settings.partitions)
+    lake.begin(settings.topic("events"), settings.partitions)
     with progress_bar("replay", count_records(records)) as progress, stopwatch() as seconds:
         worker = follow(settings, layout, lake, records, progress)
         return worker.events, seconds()
@@ -92,7 +83,6 @@ def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
 def run_backtest(file: Path, sql: str | None, backtest: Backtest, threads: int) -> None:
     """`zhice backtest`."""
     count = min(threads or os.cpu_count() or 1, backtest.partitions)
-    check_new(Lake(backtest.lake, read_catalogue(backtest.catalogue)), backtest.topic, backtest.partitions)
     with record_file(file, sql) as records:
         ready = replace(backtest, records=str(records))
         with progress_bar("backtest", count_records(records)) as progress, stopwatch() as seconds:

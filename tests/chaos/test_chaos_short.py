@@ -14,8 +14,7 @@ from tests.chaos.report import line
 from tests.chaos.scenarios import NO_DISK, SCENARIOS, SHORT
 from tests.conftest import Broker
 
-# One after another: each has four workers and a broker, and deadlines.
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("chaos")]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]  # one after another: tests/conftest.py
 SEED = int(os.environ.get("SEED") or 1)
 
 
