@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from models import catalogue_names as names
 from models.catalogue_errors import Report
 from models.catalogue_references import check_duration, check_list, check_name, check_predicate
-from models.policies import BUILT_IN_GATES
+from models.policies import BUILT_IN_GATES, time_of_day_ms
 
 if TYPE_CHECKING:
     from models.catalogue import Catalogue
@@ -24,7 +23,8 @@ def check_policies(catalogue: Catalogue, report: Report) -> None:
         _check_policy(catalogue, entry, report)
         other = first.setdefault(entry.name, entry)
         if type(other) is not type(entry):
-            report.add(entry, "name", f"'{entry.name}' is the name of a {_word(other)} already")
+            table = report.places[id(other)].table
+            report.add(entry, "name", f"'{entry.name}' is the name of a {table} already")
     for gate in catalogue.gates:
         check_predicate(catalogue, report, gate, "when", gate.when, names.gate_names(catalogue))
     for quiet in catalogue.quiet_hours:
@@ -33,11 +33,6 @@ def check_policies(catalogue: Catalogue, report: Report) -> None:
         _check_limit(limit, report)
     for holdout in catalogue.holdouts:
         _check_holdout(holdout, report)
-
-
-def _word(policy: Policy) -> str:
-    words = {"Gate": "gate", "QuietHours": "quiet_hours", "ContactLimit": "contact_limit", "Holdout": "holdout"}
-    return words[type(policy).__name__]
 
 
 def _check_policy(catalogue: Catalogue, policy: Policy, report: Report) -> None:
@@ -60,10 +55,9 @@ def _check_policy(catalogue: Catalogue, policy: Policy, report: Report) -> None:
 
 
 def _check_quiet_hours(quiet: QuietHours, report: Report) -> None:
-    times: list[Callable[[], int]] = [lambda: quiet.from_ms, lambda: quiet.until_ms]
-    for field, time in zip(("from", "until"), times, strict=True):
+    for field, text in (("from", quiet.from_), ("until", quiet.until)):
         try:
-            time()
+            time_of_day_ms(text)
         except ValueError as error:
             report.add(quiet, field, str(error))
     if quiet.from_ == quiet.until:

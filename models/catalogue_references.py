@@ -110,19 +110,23 @@ def check_duration(report: Report, entry: object, field: str, text: str | None) 
 def check_predicate(
     catalogue: Catalogue, report: Report, entry: object, field: str, text: str | None, names: Mapping[str, Type]
 ) -> None:
-    if text is None:
-        return
-    expression = check_expression(catalogue, report, entry, field, text, names)
-    if expression is not None and expression.type.kind is not Kind.BOOLEAN:
-        report.add(entry, field, f"must be true or false, but is {describe(expression.type)}")
+    if text is not None:
+        expression = check_expression(catalogue, report, entry, field, text, names)
+        _check_kind(report, entry, field, expression, Kind.BOOLEAN, "true or false")
 
 
 def check_number(
     catalogue: Catalogue, report: Report, entry: object, field: str, text: str, names: Mapping[str, Type]
 ) -> None:
     expression = check_expression(catalogue, report, entry, field, text, names)
-    if expression is not None and expression.type.kind is not Kind.NUMBER:
-        report.add(entry, field, f"must be a number, but is {describe(expression.type)}")
+    _check_kind(report, entry, field, expression, Kind.NUMBER, "a number")
+
+
+def _check_kind(
+    report: Report, entry: object, field: str, expression: Expression | None, kind: Kind, words: str
+) -> None:
+    if expression is not None and expression.type.kind is not kind:
+        report.add(entry, field, f"must be {words}, but is {describe(expression.type)}")
 
 
 def check_expression(
