@@ -18,10 +18,7 @@ class Quiet:
         self._first, self._until = hours.from_ms, hours.until_ms
         transitions, offsets = zone_offsets_ms(time_zone)
         self._transitions, self._offsets = transitions.tolist(), offsets.tolist()
-        self._between = (
-            0,
-            0,
-        )  # two ends that follow one another; the last that was asked for is likely asked for again
+        self._between = (0, 0)  # two ends that follow one another: the next question is likely between them
 
     def holds_at(self, clock: int) -> bool:
         """Whether it is quiet."""

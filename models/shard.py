@@ -178,7 +178,7 @@ class _Step:
         self.transitions: list[NDArray[np.float64]] = []
         self.snapshots: list[NDArray[np.float64]] = []
         self.decisions: list[Decision] = []
-        self.next_release = self._next_release(shard.clock if shard.clock != NO_CLOCK else self._clock(0))
+        self.next_release = shard.judge.next_release(shard.clock if shard.clock != NO_CLOCK else self._clock(0))
         self._at = 0  # records before it are done
         self._open: list[Candidate] = []  # of moments that are not over
 
@@ -195,8 +195,8 @@ class _Step:
         self._decide(at)
 
     def _decide(self, at: int) -> None:
-        judge = self.shard.judge
-        over = [one for one in self._open if one.moment < self._offset(at)]
+        judge, end = self.shard.judge, self._offset(at)
+        over = [one for one in self._open if one.moment < end]
         self._open = self._open[len(over) :]
         self.decisions += judge.decide(over)
         judge.note_goals(self.columns, self.batch, self.out.status, self._at, at)
@@ -206,7 +206,7 @@ class _Step:
         """Quiet hours end before the next record: what was held until then becomes a part of its moment."""
         clock = self._clock(self._at)
         self._open += self.shard.judge.release(clock, self._offset(self._at), self.out)
-        self.next_release = self._next_release(clock)
+        self.next_release = self.shard.judge.next_release(clock)
 
     def _offset(self, record: int) -> int:
         offsets = self.columns.offset
@@ -216,9 +216,6 @@ class _Step:
         """The clock at a record, ms, which is the next."""
         stamps = self.columns.timestamp
         return max(self.shard.clock, int(stamps[record])) if len(stamps) else self.shard.clock
-
-    def _next_release(self, clock: int) -> int:
-        return self.shard.judge.next_release(clock)
 
 
 def _joined(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import rich_click as click
 
 from sinks.lake import connect
 from sinks.report import CONFIDENCE, Effect, effects
-from streams.show import fetched, print_rows, to_json
+from streams.show import by_name, fetched, print_rows, to_json
 
 TITLES = {
     "reach": "Reach of marketing by channel",
@@ -30,7 +30,7 @@ def show_report(lake: str, as_json: bool) -> None:
         found = {view: fetched(connection, f"FROM {view}") for view in TITLES if view in has}
         changed = effects(connection) if "effect_by_rule" in has else []
     if as_json:
-        answers = {view: [dict(zip(names, row, strict=True)) for row in rows] for view, (names, rows) in found.items()}
+        answers = {view: by_name(*answer) for view, answer in found.items()}
         click.echo(to_json({**answers, "effects": changed}))
         return
     for view, (names, rows) in found.items():

@@ -72,7 +72,7 @@ def show_query(lake: str, query: str | None, as_json: bool) -> None:
             query = "SELECT view_name AS name FROM duckdb_views() WHERE NOT internal ORDER BY name"
         names, rows = fetched(connection, query)
     if as_json:
-        click.echo(to_json([dict(zip(names, row, strict=True)) for row in rows]))
+        click.echo(to_json(by_name(names, rows)))
         return
     print_rows(names, rows[:MAX_ROWS])
     if len(rows) > MAX_ROWS:
@@ -83,6 +83,11 @@ def fetched(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[
     """The names of the columns, and the rows."""
     answer = connection.execute(query, values)
     return [column[0] for column in answer.description or ()], answer.fetchall()
+
+
+def by_name(names: list[str], rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Each row as values by column, as JSON has them."""
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def print_rows(names: list[str], rows: list[Any], title: str | None = None) -> None:
@@ -214,8 +219,7 @@ def show_profile(lake: str, customer: str, as_json: bool) -> None:
 def profiles_of(connection: duckdb.DuckDBPyConnection, customer: str) -> list[dict[str, Any]]:
     """Rows of latest_features of a customer, the customer's own first."""
     query = "SELECT * FROM latest_features WHERE customer_id = ? ORDER BY entity_id NULLS FIRST"
-    names, rows = fetched(connection, query, [customer])
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    return by_name(*fetched(connection, query, [customer]))
 
 
 def print_profile(profile: dict[str, Any]) -> None:
