@@ -76,12 +76,12 @@ class RecordsThread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Transport) -> AIOKafkaConsumer:
         """Faust reads uncommitted records: events that a worker sent on, or a producer took back, would come twice.
 
-        And its assignor moves partitions that could stay, and need no restore then. It is still offered: a group takes
-        the first that all its members have, and others may not be of this version yet.
+        And its assignor moves partitions that could stay, and need no restore then. One assignor only: aiokafka joins
+        its group once for each, and each join makes all others join again.
         """
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
-        consumer._partition_assignment_strategy = [StickyPartitionAssignor, *consumer._partition_assignment_strategy]
+        consumer._partition_assignment_strategy = [StickyPartitionAssignor]
         return consumer
 
     async def on_start(self) -> None:

@@ -256,6 +256,20 @@ def hears_sigterm(pid: int) -> bool:
     return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
+def test_a_worker_joins_its_group_once(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """aiokafka joins for each assignor that is offered, and two workers can so make each other join for minutes."""
+    settings, _ = prepare(apache_kafka, topic_prefix, tmp_path, events=1_000)
+    generations: list[int] = []
+
+    async def note(worker: Worker) -> bool:
+        await until(lambda: worker.ownership.is_ready, "its partitions")
+        generations.append(worker._consumer().app.consumer_generation_id)
+        return False
+
+    asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), note))
+    assert generations == [1]
+
+
 def test_a_rebalance_leaves_what_stays_as_it_is(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
     """Who joins restores its share, and the others read nothing anew; when it leaves, they restore what it had."""
     settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=10_000)
