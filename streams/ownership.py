@@ -38,6 +38,7 @@ class Ownership:
         self.assignments = 0  # how often there was one
         self._kept: dict[int, Owned] = {}
         self._preparing: dict[int, asyncio.Task[None]] = {}
+        self._retired = True
 
     @property
     def is_ready(self) -> bool:
@@ -49,8 +50,14 @@ class Ownership:
         """What is assigned, and what may come back in a rebalance."""
         return self.assigned | set(self._kept)
 
+    def begin(self) -> None:
+        """From now on assignments count."""
+        self._retired = False
+
     async def assign(self, partitions: set[int]) -> None:
         """Begin to prepare the partitions of a new assignment; returns before they are ready."""
+        if self._retired:
+            return
         await self.stop_preparing()
         kept = self.revoke()
         gone = [kept.pop(number).log for number in set(kept) - partitions]
@@ -65,9 +72,14 @@ class Ownership:
         self.owned, self.assigned = {}, set()
         return self._kept
 
-    async def close(self) -> None:
-        """Drop everything."""
+    async def retire(self) -> None:
+        """Prepare nothing until `begin`: a rebalance that comes now may not touch what the last checkpoint is made of."""
+        self._retired = True
         await self.stop_preparing()
+
+    async def close(self) -> None:
+        """Drop everything, until `begin`."""
+        await self.retire()
         kept = self.revoke()
         await asyncio.gather(*(one.log.close() for one in kept.values()))
         kept.clear()

@@ -98,6 +98,7 @@ class Worker:
         self._reset()
         self._consumer = consumer
         await self.outputs.start()
+        self.ownership.begin()
 
     async def end(self) -> None:
         """Forget everything that is not durable."""
@@ -211,7 +212,7 @@ class Worker:
 
     async def finish(self, *, end: bool) -> None:
         """Take no more; last snapshots, and a checkpoint; at the `end` of a log also the metrics of open minutes."""
-        await self.ownership.stop_preparing()
+        await self.ownership.retire()
         async with self._stepping:
             owned = self.ownership.revoke()
             for one in owned.values():

@@ -158,6 +158,7 @@ class Process:
         self._held, self._next, self._position = set(), {}, {}
         self._queue.clear()
         tasks: list[asyncio.Task[None]] = []
+        faults = self.world.disturbances
         try:
             await worker.begin(lambda: self)  # type: ignore[arg-type,return-value]
             parts = (self._membership, self._batches, self._checkpoints, self._signal)
@@ -166,12 +167,21 @@ class Process:
             for task in tasks:
                 task.add_done_callback(self._check)
             await worker.failed
-            await worker.stop()
+            await self._stop(worker, faults)
         finally:
             for task in tasks:
                 task.cancel()
             await worker.end()
             self.world.group.leave(self)
+
+    async def _stop(self, worker: Worker, faults: int) -> None:
+        """After SIGTERM. Without a fault since there were so many it does not fail."""
+        try:
+            await worker.stop()
+        except (AgainError, KafkaError) as error:
+            if self.world.disturbances == faults:
+                self.world.violation = f"process {self.number} stopped without a checkpoint: {error!r}"
+            raise
 
     def _check(self, task: asyncio.Task[None]) -> None:
         """A task of Faust's ends when it is cancelled, not before."""

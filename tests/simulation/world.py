@@ -213,7 +213,14 @@ class World:
 
     def is_lost(self) -> bool:
         """Whether a request, or the answer to it, gets lost for good; clients try again what may be tried again."""
-        return not self.calm and self.random.random() < self.faults.lost
+        if lost := not self.calm and self.random.random() < self.faults.lost:
+            self._count("lost")
+        return lost
+
+    @property
+    def disturbances(self) -> int:
+        """Faults so far by which a checkpoint may fail."""
+        return sum(self.happened.get(what, 0) for what in ("lost", "disk full", "pause"))
 
     def at_write(self) -> Callable[[str], None]:
         """What the lake of a process does before and after it writes: die, or find the disk full."""
