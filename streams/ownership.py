@@ -73,7 +73,7 @@ class Ownership:
         return self._kept
 
     async def retire(self) -> None:
-        """Prepare nothing until `begin`: a rebalance that comes now may not touch what the last checkpoint is made of."""
+        """Prepare nothing until `begin`: a rebalance that comes now may not touch what the last checkpoint is of."""
         self._retired = True
         await self.stop_preparing()
 
