@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Final
 
@@ -15,6 +16,7 @@ from models.expression_types import ExpressionError
 
 MAX_EXPRESSION_CHARS: Final = 4096
 MAX_EXPRESSION_DEPTH: Final = 100
+_TREES_KEPT: Final = 1024  # a catalogue's checks ask for a text again and again
 _SHOWN_CHARS: Final = 80
 _SELECT: Final = "SELECT "
 
@@ -26,8 +28,9 @@ _ARITHMETIC: Final = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.Neg)
 _OPERANDS: Final = ("this", "expression", "low", "high")
 
 
+@lru_cache(_TREES_KEPT)
 def tree_of(text: str) -> exp.Expression:
-    """sqlglot's tree of a text that is one expression. Raises ExpressionError."""
+    """sqlglot's tree of a text that is one expression, which nobody may change. Raises ExpressionError."""
     if len(text) > MAX_EXPRESSION_CHARS:
         raise ExpressionError(f"the expression has {len(text)} characters; at most {MAX_EXPRESSION_CHARS}")
     try:
