@@ -146,6 +146,8 @@ class People:
         self.income = np.maximum(self.salary, _cents(2_000 * self.scale))
         stays_away = rng.random(count) < np.where(of("app") < 0.5, 0.6, 0.3)
         self.app = np.where(stays_away, 0, of("app") * rng.lognormal(0, 1.6, count))
+        if not self.app[: self.existing].any():
+            self.app[0] = 1.0  # somebody visits: what fills the count are visits
         self.spends = self.scale * rng.lognormal(0, 0.8, count)
         self.borrows = of("borrows") * (self.app > 0)
         self.leaves = np.where(rng.random(count) < 0.22, rng.integers(3, days + 3, count), days).clip(1, days)

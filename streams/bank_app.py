@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streams.bank import (
     DAY_MS,
@@ -224,15 +225,24 @@ def elsewhere(bank: Bank) -> None:
     }
     bank.emit("rm_contact", customer, bank.any_time(len(customer)), talked, channel="relationship_manager")
     customer = bank.pick(bank.share(0.004), everyone)
-    _outcomes(bank, customer, bank.any_time(len(customer)))
+    _old_answers(bank, customer, bank.any_time(len(customer)))
 
 
-def _outcomes(bank: Bank, customer: Ints, time: Ints) -> None:
+def _old_answers(bank: Bank, customer: Ints, time: Ints) -> None:
+    """To triggers from before the log: their ids are in no lake."""
     number = bank.rng.integers(1, 10**9, len(customer))
     sent_by = np.array(["push", "sms", "in_app"], object)[bank.codes(len(customer), (5, 3, 2))]
     action = np.array(["come_back", "resume_application", "renew_product", "show_tier_benefit"], object)[
         bank.codes(len(customer), (4, 2, 2, 2))
     ]
+    answers(bank, customer, time, ident("T", number), action, sent_by)
+
+
+def answers(
+    bank: Bank, customer: Ints, time: Ints, trigger: Column, action: NDArray[np.object_], channel: NDArray[np.object_]
+) -> None:
+    """What became of triggers, as their channels report it: how far customers went, and how long that took them."""
+    text, ids = trigger
     chain = ((None, "delivered", 1.0), ("delivered", "exposed", 0.6), ("exposed", "clicked", 0.3))
     ends = (("clicked", "converted", 0.4), ("exposed", "dismissed", 0.25), ("exposed", "opted_out", 0.03))
     reached: dict[str | None, Ints] = {None: np.arange(len(customer))}
@@ -242,10 +252,10 @@ def _outcomes(bank: Bank, customer: Ints, time: Ints) -> None:
         reached[event] = reached[before][some]
         at[event] = at[before][some] + bank.spread(int(some.sum()), 5_000, 8 * HOUR_MS)
         who = reached[event]
-        properties: dict[str, Column] = {"trigger_id": ident("T", number[who]), "action": ('"%s"', action[who])}
+        properties: dict[str, Column] = {"trigger_id": (text, ids[who]), "action": ('"%s"', action[who])}
         if event == "converted":
             properties["amount"] = money(bank.cents(5_000, 1.0, len(who)))
-        bank.emit(event, customer[who], at[event], properties, channel=sent_by[who])
+        bank.emit(event, customer[who], at[event], properties, channel=channel[who])
 
 
 def fill(bank: Bank, app: App, count: int) -> None:

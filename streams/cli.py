@@ -90,7 +90,7 @@ def demo(events: int, customers: int, days: int, seed: int, folder: str) -> None
 
 
 @main.command()
-@click.option("--port", default=9092, show_default=True)
+@click.option("--port", default=9092, show_default=True, type=click.IntRange(0, 65_535), help="0: a free one.")
 @click.option("--apache", is_flag=True, help="Apache Kafka instead of the embedded broker; needs Java 17 and Maven.")
 def broker(port: int, apache: bool) -> None:
     """Run a broker on 127.0.0.1 until Ctrl-C. Its records are gone when it stops.
@@ -153,7 +153,11 @@ def worker(**options: Any) -> None:
 @click.option("--late", default=0.01, show_default=True, help="Share of events that come late.")
 @click.option("--duplicates", default=0.005, show_default=True, help="Share of events that come twice.")
 @click.option("--broken", default=0.002, show_default=True, help="Share of records that are no valid event.")
-def simulate(file: Path, **options: Any) -> None:
+@click.option(
+    "--answers", is_flag=True,
+    help="Add what customers answer to the triggers that it brings, with the default catalogue, topic and partitions.",
+)  # fmt: skip
+def simulate(file: Path, answers: bool, **options: Any) -> None:
     """Write a bank in motion to FILE (.jsonl or .parquet).
 
     Example: zhice simulate bank.jsonl --events 100000 --seed 7
@@ -161,9 +165,16 @@ def simulate(file: Path, **options: Any) -> None:
     from streams.show import stopwatch
     from streams.simulate import SimulationSettings, write_file
 
+    simulation, added = SimulationSettings(**options), 0
     with stopwatch() as seconds:
-        write_file(SimulationSettings(**options), file)
-    click.echo(f"{options['events']:,} events in {file} after {seconds():.1f} s. Next: zhice backtest {file}")
+        if answers:
+            from streams.answers import append_answers, check_suffix
+
+            check_suffix(file)
+        write_file(simulation, file)
+        if answers:
+            added = append_answers(file, simulation, worker_settings.Settings())
+    click.echo(f"{options['events'] + added:,} events in {file} after {seconds():.1f} s. Next: zhice backtest {file}")
 
 
 @main.command()
@@ -188,9 +199,12 @@ def replay(file: Path, sql: str | None, embedded: bool, work: bool, **options: A
 @main.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--sql", default=None, help="Maps any file that DuckDB reads: SELECT … FROM source ORDER BY event_time.")
-@click.option("--partitions", default=4, show_default=True, help="As many as the topic that it stands for has.")
+@click.option(
+    "--partitions", default=4, show_default=True, type=click.IntRange(1, worker_settings.MAX_PARTITIONS),
+    help="As many as the topic that it stands for has.",
+)  # fmt: skip
 @click.option("--topic", default="zhice.events", show_default=True, help="The topic that it stands for.")
-@click.option("--threads", default=0, help="Threads that fold; 0: one a core.")
+@click.option("--threads", default=0, type=click.IntRange(min=0), help="Threads that fold; 0: one a core.")
 @CATALOGUE
 @LAKE
 def backtest(file: Path, sql: str | None, partitions: int, topic: str, threads: int, catalogue: str, lake: str) -> None:

@@ -11,6 +11,7 @@ import rich_click as click
 from rich.table import Table
 
 from sinks.lake import connect
+from streams.answers import append_answers
 from streams.runs import embedded_broker, replay_records
 from streams.settings import Settings
 from streams.show import bar, console, fetched, print_profile, print_rows, profiles_of, stopwatch
@@ -31,13 +32,17 @@ def run_demo(events: int, customers: int, days: int, seed: int, folder: Path) ->
     """Simulate, run, and show. Raises DemoError."""
     _empty(folder)
     records, lake = folder / "events.jsonl", folder / "lake"
+    simulation = SimulationSettings(seed=seed, customers=customers, days=days, events=events)
+    settings = Settings(lake=str(lake), checkpoint_s=CHECKPOINT_S)
     with stopwatch() as seconds:
-        write_file(SimulationSettings(seed=seed, customers=customers, days=days, events=events), records)
+        write_file(simulation, records)
     click.echo(
         f"simulated {events:,} events of {customers:,} customers over {days} days in {seconds():.1f} s: {records}"
     )
-    click.echo("running them through broker, worker and lake …")
-    settings = Settings(lake=str(lake), checkpoint_s=CHECKPOINT_S)
+    with stopwatch() as seconds:
+        answers = append_answers(records, simulation, settings)
+    click.echo(f"asked a backtest which triggers they will bring, and added {answers:,} answers in {seconds():.1f} s")
+    click.echo("running all of it through broker, worker and lake …")
     with embedded_broker(settings) as replaying:
         ensure_topics(replaying, keep_forever=True)
         worked, took = replay_records(records, replaying)

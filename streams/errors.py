@@ -8,6 +8,7 @@ from models.catalogue import CatalogueErrors
 from models.pages import PageError
 from sinks.lake import NoLakeError
 from sinks.writer import LakeError
+from streams.answers import AnswersError
 from streams.broker import BrokerError
 from streams.catalogues import NoCatalogueError
 from streams.demo import DemoError
@@ -17,6 +18,7 @@ from streams.replay import ReplayError
 from streams.security import SecurityError
 from streams.settings import SettingsError
 from streams.show import NoCustomerError
+from streams.simulate import SimulationError
 from streams.sources import SourceError
 from streams.state_log import FencedError
 from streams.topics import TopicError
@@ -25,6 +27,11 @@ from streams.web import WebError
 from streams.worker import UnsavedError
 
 USER_ERRORS = (
+    FileNotFoundError,  # of a path that was given; other errors of the system are worth their traceback
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+    AnswersError,
     BrokerError,
     CatalogueErrors,
     DemoError,
@@ -39,6 +46,7 @@ USER_ERRORS = (
     RestoreError,
     SecurityError,
     SettingsError,
+    SimulationError,
     SourceError,
     StuckError,
     TopicError,

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 ENV_PREFIX = "ZHICE_"
+MAX_PARTITIONS = 1024
 SECRETS = ("sasl_password", "http_token")  # never shown
 
 
@@ -22,7 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     broker: Annotated[str, Meta(description="Kafka bootstrap servers, host:port[,host:port…].")] = "127.0.0.1:9092"
     app: Annotated[str, Meta(description="Name of the application: the consumer group.")] = "zhice"
     prefix: Annotated[str, Meta(description="First part of every topic's name.")] = "zhice"
-    partitions: Annotated[int, Meta(ge=1, le=1024, description="Partitions of every topic.")] = 4
+    partitions: Annotated[int, Meta(ge=1, le=MAX_PARTITIONS, description="Partitions of every topic.")] = 4
     replication: Annotated[int, Meta(ge=1, le=7, description="Replicas of every topic.")] = 1
     catalogue: Annotated[str, Meta(description="Folder or file of the catalogue; empty: retail_bank.")] = ""
     lake: Annotated[str, Meta(description="Folder of the lake.")] = ".zhice/lake"
@@ -108,4 +109,16 @@ def load(values: dict[str, Any]) -> Settings:
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"setting {error}") from None
+        raise SettingsError(_in_words(str(error))) from None
+
+
+def _in_words(message: str) -> str:
+    """msgspec's message, with the setting as it is given.
+
+    >>> _in_words("Expected `int` >= 1 - at `$.fetch_records`")
+    '--fetch-records: expected a whole number >= 1'
+    """
+    what, _, name = message.rstrip("`").partition(" - at `$.")
+    for type_, words in (("`int`", "a whole number"), ("`float`", "a number")):
+        what = what.replace(type_, words)
+    return f"--{name.replace('_', '-')}: {what[:1].lower()}{what[1:]}"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from streams import bank_app, bank_loans, bank_money, bank_text
 from streams.bank import DAY_MS, HOUR_MS, MINUTE_MS, Bank, Ints, SimulationSettings
 
-__all__ = ["SimulationSettings", "SimulationStats", "records", "write_file"]
+__all__ = ["SimulationError", "SimulationSettings", "SimulationStats", "records", "write_file"]
 
 SimBatch = tuple[NDArray[np.int64], list[bytes], list[bytes]]  # timestamps (ms), keys, values
 CHUNK_RECORDS = 50_000
@@ -27,6 +27,11 @@ SESSIONS = 0.105  # of the events are starts of sessions at will
 SNAPSHOTS = 0.06  # at most
 LATEST_MS = 12 * DAY_MS  # after its time, that an event comes
 BROKEN = -1  # block of a broken record
+MAX_DAYS = 3_660  # ten years
+
+
+class SimulationError(ValueError):
+    """Nothing can be simulated so; the message says what would do."""
 
 
 class SimulationStats(NamedTuple):
@@ -77,11 +82,11 @@ def write_file(
 ) -> SimulationStats:
     """Write a file of records, .jsonl or .parquet, in place of what is there; calls progress(records) as it goes.
 
-    Raises ValueError for another suffix, OSError if it cannot be written.
+    Raises SimulationError, and OSError if it cannot be written.
     """
     write = {".jsonl": _write_lines, ".ndjson": _write_lines, ".parquet": _write_parquet}.get(path.suffix)
     if write is None:
-        raise ValueError(f"{path}: a file of records ends in .jsonl, .ndjson or .parquet")
+        raise SimulationError(f"{path}: a file of records ends in .jsonl, .ndjson or .parquet")
     planned = plan(settings)
     unfinished = path.with_name(path.name + ".part")
     try:
@@ -129,7 +134,7 @@ def _write_parquet(planned: Plan, path: Path, progress: Callable[[int], None]) -
 
 
 def plan(settings: SimulationSettings) -> Plan:
-    """Every record, as numbers. Raises ValueError for settings that no bank can have."""
+    """Every record, as numbers. Raises SimulationError for settings that no bank can have."""
     _check(settings)
     duplicates, broken = round(settings.records * settings.duplicates), round(settings.records * settings.broken)
     bank = Bank(settings, settings.records - duplicates - broken)
@@ -139,11 +144,13 @@ def plan(settings: SimulationSettings) -> Plan:
 
 
 def _check(settings: SimulationSettings) -> None:
-    if settings.customers < 1 or settings.days < 1 or settings.records < 0:
-        raise ValueError("a simulation needs at least 1 customer, 1 day, and 0 events")
+    if settings.customers < 1 or not 1 <= settings.days <= MAX_DAYS or settings.records < 0 or settings.seed < 0:
+        raise SimulationError(
+            f"a simulation needs at least 1 customer, 1 to {MAX_DAYS:,} days, 0 or more events, and a seed from 0 on"
+        )
     shares = (settings.late, settings.duplicates, settings.broken)
     if min(shares) < 0 or max(shares) > 1 or settings.duplicates + settings.broken >= 1:
-        raise ValueError("late, duplicates and broken are shares from 0 to 1; the latter two together less than 1")
+        raise SimulationError("late, duplicates and broken are shares from 0 to 1; the latter two together less than 1")
 
 
 def _live(bank: Bank) -> None:

@@ -1,0 +1,67 @@
+"""What is wrong on the command line is one line that says what would do; never a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from streams.cli import main
+from streams.simulate import MAX_DAYS
+
+
+def called(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("simulate FOLDER/bank.csv", "a file of records ends in"),
+        ("simulate FOLDER/nowhere/bank.jsonl", "No such file or directory"),
+        ("simulate FOLDER/bank.jsonl --customers 0", "at least 1 customer"),
+        ("simulate FOLDER/bank.jsonl --seed -1", "a seed from 0 on"),
+        (f"simulate FOLDER/bank.jsonl --days {MAX_DAYS + 1}", f"1 to {MAX_DAYS:,} days"),
+        ("simulate FOLDER/bank.jsonl --late 2", "shares from 0 to 1"),
+        ("simulate FOLDER/bank.parquet --answers", "answers are added at the end"),
+        ("demo --dir FOLDER/demo --customers 0", "at least 1 customer"),
+        ("demo --dir FOLDER", "holds files that no demo made"),
+        ("backtest FOLDER/some.csv", "for others give --sql"),
+        ("sql --lake FOLDER/nowhere", "there is no lake"),
+        ("report --lake FOLDER/nowhere", "there is no lake"),
+        ("verify --lake FOLDER/nowhere", "there is no lake"),
+        ("compact --lake FOLDER/nowhere", "there is no lake"),
+        ("catalogue check FOLDER/nowhere", "there is no catalogue"),
+        ("schema --out FOLDER/some.csv/schemas", "Not a directory"),
+        ("topics --partitions 0", "--partitions: expected a whole number >= 1"),
+        ("topics --session-timeout-s 0", "--session-timeout-s: expected a number >= 1"),
+    ],
+)
+def test_what_is_wrong_is_one_line(words: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "some.csv").write_text("a,b\n")
+    result = called(*words.replace("FOLDER", str(tmp_path)).split())
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.exception
+    assert said in result.output and result.output.count("zhice:") == 1
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["backtest FILE --partitions 0", "backtest FILE --threads -1", "broker --port 65536", "compact --keep-hours 0",
+     "topics --log-format xml", "worker --nonsense"],
+)  # fmt: skip
+def test_wrong_usage_is_named_by_its_option(words: str, tmp_path: Path) -> None:
+    (file := tmp_path / "bank.jsonl").touch()
+    result = called(*words.replace("FILE", str(file)).split())
+    option = next(word for word in words.split() if word.startswith("--"))
+    assert result.exit_code == 2 and option in result.output
+
+
+@pytest.mark.parametrize("customers", [1, 2, 5])
+@pytest.mark.parametrize("events", [0, 1, 20])
+def test_the_smallest_banks_are_simulated(events: int, customers: int, tmp_path: Path) -> None:
+    file = tmp_path / "bank.jsonl"
+    result = called("simulate", str(file), "--events", str(events), "--customers", str(customers))
+    assert result.exit_code == 0, result.exception
+    assert len(file.read_bytes().splitlines()) == events
