@@ -1,6 +1,7 @@
 """Sources of a replay: any file that DuckDB reads, mapped by one SQL query, becomes a file of records.
 
-Columns that are named as in the envelope fill it; every other column becomes a property.
+Columns that are named as in the envelope fill it; every other column becomes a property. A row without a time is sent at
+the time of the one before it, and will be a bad row. NaN and infinity, which JSON has not, are null.
 """
 
 from __future__ import annotations
@@ -52,15 +53,18 @@ def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
         )
     fields = {name: _field(name, columns[name]) for name in ENVELOPE if name in columns}
     fields.setdefault("event_id", "'row-' || number")
-    properties = [name for name in columns if name not in ENVELOPE]
+    properties = [f"{_name(name)} := {_property(name, columns[name])}" for name in columns if name not in ENVELOPE]
     if properties:
-        fields["properties"] = f"struct_pack({', '.join(f'{_name(name)} := {_name(name)}' for name in properties)})"
+        fields["properties"] = f"struct_pack({', '.join(properties)})"
     value = ", ".join(f"{name} := {text}" for name, text in fields.items())
+    time = fields["event_time"]
     connection.execute(
         f"""COPY (
-            SELECT {fields["event_time"]} AS timestamp, customer_id::VARCHAR::BLOB AS key,
-                   to_json(struct_pack({value}))::VARCHAR::BLOB AS value
+            SELECT coalesce({time}, lag({time} IGNORE NULLS) OVER (ORDER BY number), min({time}) OVER (), 0)
+                       AS timestamp,
+                   encode(customer_id::VARCHAR) AS key, encode(to_json(struct_pack({value}))::VARCHAR) AS value
             FROM (SELECT row_number() OVER () AS number, * FROM wanted)
+            ORDER BY number
         ) TO {_quoted(str(target))} (FORMAT parquet)"""
     )
 
@@ -73,6 +77,11 @@ def _field(name: str, type_: str) -> str:
             else f"epoch_ms({name}::TIMESTAMP)"
         )
     return name if name == "context" else f"{name}::VARCHAR"
+
+
+def _property(name: str, type_: str) -> str:
+    column = _name(name)
+    return f"CASE WHEN isfinite({column}) THEN {column} END" if type_ in ("DOUBLE", "FLOAT") else column
 
 
 def _quoted(text: str) -> str:

@@ -1,0 +1,94 @@
+"""Any file that DuckDB reads becomes records: every text, time and number of it comes out as it went in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from streams.record_files import read_records
+from streams.sources import SourceError, write_records
+
+AT = 1_740_819_600_000  # 2025-03-01 09:00 UTC
+
+
+def records_of(folder: Path, sql: str, name: str = "source.parquet") -> list[tuple[int, str, dict[str, Any]]]:
+    """(timestamp, key, event) of what a query makes of a file that has one row."""
+    source, target = folder / name, folder / "records.parquet"
+    duckdb.execute(f"COPY (SELECT 1 AS one) TO '{str(source).replace(chr(39), chr(39) * 2)}'")
+    count = write_records(str(source), sql, target)
+    found = []
+    for records in read_records(target):
+        for _, timestamp, key, value, _ in map(records.record, range(records.count)):
+            found.append((timestamp, (key or b"").decode(), json.loads(value or b"")))
+    assert len(found) == count
+    return found
+
+
+@pytest.mark.parametrize("text", ["用户1", "a\\x41b", "back\\slash", 'say "hi"', "two\nlines", "tab\t", "😀", "ü'--"])
+def test_texts_come_out_as_they_went_in(text: str, tmp_path: Path) -> None:
+    quoted = "'" + text.replace("'", "''") + "'"
+    sql = f"SELECT {quoted} AS customer_id, 'view' AS event, {AT} AS event_time, {quoted} AS note FROM source"
+    [(timestamp, key, event)] = records_of(tmp_path, sql)
+    assert (timestamp, key) == (AT, text)
+    assert (event["customer_id"], event["properties"]) == (text, {"note": text})
+
+
+@pytest.mark.parametrize(
+    "time",
+    [f"{AT}", "TIMESTAMP '2025-03-01 09:00'", "'2025-03-01 09:00:00'", "TIMESTAMPTZ '2025-03-01 10:00+01:00'",
+     "TIMESTAMP_NS '2025-03-01 09:00:00'", "'2025-03-01T09:00:00'"],
+)  # fmt: skip
+def test_times_are_milliseconds_in_utc(time: str, tmp_path: Path) -> None:
+    [(timestamp, _, event)] = records_of(
+        tmp_path, f"SELECT 'c' AS customer_id, 'view' AS event, {time} AS event_time FROM source"
+    )
+    assert timestamp == event["event_time"] == AT
+
+
+def test_other_columns_are_properties_of_their_types(tmp_path: Path) -> None:
+    sql = f"""SELECT 'c' AS customer_id, 'view' AS event, {AT} AS event_time, 'e7' AS event_id, 1.5 AS "Order No",
+              TRUE AS "a.b", NULL AS nothing, 12345678901::BIGINT AS large, {{'os': 'ios'}} AS context FROM source"""
+    [(_, _, event)] = records_of(tmp_path, sql)
+    assert event["properties"] == {"Order No": 1.5, "a.b": True, "nothing": None, "large": 12_345_678_901}
+    assert (event["event_id"], event["context"]) == ("e7", {"os": "ios"})
+
+
+def test_what_json_has_not_is_null(tmp_path: Path) -> None:
+    sql = f"""SELECT 'c' AS customer_id, 'view' AS event, {AT} AS event_time, 'NaN'::DOUBLE AS a, '-inf'::FLOAT AS b,
+              0.5::FLOAT AS c FROM source"""
+    [(_, _, event)] = records_of(tmp_path, sql)
+    assert event["properties"] == {"a": None, "b": None, "c": 0.5}
+
+
+def test_a_row_without_a_time_or_a_customer_is_sent_with_the_others(tmp_path: Path) -> None:
+    """The worker makes bad rows of them; their order stays."""
+    sql = f"""SELECT customer_id, 'view' AS event, event_time FROM source, (
+              VALUES ('a', NULL), ('b', {AT}), ('c', NULL), (NULL, {AT} + 5)) AS rows(customer_id, event_time)"""
+    found = records_of(tmp_path, sql)
+    assert [(timestamp, key) for timestamp, key, _ in found] == [(AT, "a"), (AT, "b"), (AT, "c"), (AT + 5, "")]
+    assert [event["event_time"] for _, _, event in found] == [None, AT, None, AT + 5]
+
+
+def test_a_number_that_is_a_customer_is_a_text(tmp_path: Path) -> None:
+    [(_, key, event)] = records_of(tmp_path, f"SELECT 42 AS customer_id, 7 AS event, {AT} AS event_time FROM source")
+    assert (key, event["customer_id"], event["event"]) == ("42", "42", "7")
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    sql = f"SELECT 'c' AS customer_id, 'view' AS event, {AT} AS event_time FROM source"
+    assert len(records_of(tmp_path, sql, "it's 一.parquet")) == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [("SELECT 1 AS event FROM source", "no column customer_id, event_time"), ("SELECT nope FROM source", "nope"),
+     ("SELEC 1", "syntax error"),
+     ("SELECT 'c' AS customer_id, 'view' AS event, 'noon' AS event_time FROM source", "noon")],
+)  # fmt: skip
+def test_a_query_that_gives_no_events_is_an_error(sql: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=said):
+        records_of(tmp_path, sql)
