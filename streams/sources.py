@@ -1,7 +1,7 @@
 """Sources of a replay: any file that DuckDB reads, mapped by one SQL query, becomes a file of records.
 
-Columns that are named as in the envelope fill it; every other column becomes a property. A row without a time is sent at
-the time of the one before it, and will be a bad row. NaN and infinity, which JSON has not, are null.
+Columns that are named as in the envelope fill it; every other column becomes a property. A row without a time is sent
+at the time of the one before it, and will be a bad row. NaN and infinity, which JSON has not, are null.
 """
 
 from __future__ import annotations
