@@ -33,6 +33,7 @@ def called(*words: str) -> Result:
         ("verify --lake FOLDER/nowhere", "there is no lake"),
         ("compact --lake FOLDER/nowhere", "there is no lake"),
         ("catalogue check FOLDER/nowhere", "there is no catalogue"),
+        ("catalogue check FOLDER/latin.toml", "is no text in UTF-8: invalid start byte at byte 8"),
         ("schema --out FOLDER/some.csv/schemas", "Not a directory"),
         ("topics --partitions 0", "--partitions: expected a whole number >= 1"),
         ("topics --session-timeout-s 0", "--session-timeout-s: expected a number >= 1"),
@@ -40,6 +41,7 @@ def called(*words: str) -> Result:
 )
 def test_what_is_wrong_is_one_line(words: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "some.csv").write_text("a,b\n")
+    (tmp_path / "latin.toml").write_bytes(b"name = '\xfc'")
     result = called(*words.replace("FOLDER", str(tmp_path)).split())
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.exception
     assert said in result.output and result.output.count("zhice:") == 1
