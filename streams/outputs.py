@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import xxhash
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
@@ -27,6 +27,10 @@ from streams.settings import Settings
 from streams.troubles import Troubles
 
 CLOSE_S = 2.0
+NO_IDS = (
+    "the broker gives producers no ids, without which there is no transaction: for the broker of `zhice broker` start "
+    "with --no-transactions, and no more than one worker"
+)
 OUTPUT_KINDS = ("transitions", "decisions", "triggers", "bad-rows")
 
 Item = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, value, headers
@@ -61,7 +65,10 @@ class Outputs:
         """Begin with a new producer. Raises KafkaError where no broker answers."""
         self.producer = clients.producer(self.settings)
         self._sent, self._before, self.ends = defaultdict(list), {}, {}
-        await self.producer.start()
+        try:
+            await self.producer.start()
+        except UnknownError as error:  # of Apache Kafka, too, when it is in trouble: so it is tried again
+            raise KafkaError(NO_IDS if self.settings.transactions else str(error)) from error
 
     async def stop(self) -> None:
         await stop_producer(self.producer)

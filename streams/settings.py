@@ -21,7 +21,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Each field is an option `--name` and an environment variable `ZHICE_NAME`."""
 
     broker: Annotated[str, Meta(description="Kafka bootstrap servers, host:port[,host:port…].")] = "127.0.0.1:9092"
-    app: Annotated[str, Meta(description="Name of the application: the consumer group.")] = "zhice"
+    app: Annotated[
+        str, Meta(min_length=1, max_length=200, description="Name of the application: the consumer group.")
+    ] = "zhice"
     prefix: Annotated[str, Meta(description="First part of every topic's name.")] = "zhice"
     partitions: Annotated[int, Meta(ge=1, le=MAX_PARTITIONS, description="Partitions of every topic.")] = 4
     replication: Annotated[int, Meta(ge=1, le=7, description="Replicas of every topic.")] = 1
@@ -119,6 +121,6 @@ def _in_words(message: str) -> str:
     '--fetch-records: expected a whole number >= 1'
     """
     what, _, name = message.rstrip("`").partition(" - at `$.")
-    for type_, words in (("`int`", "a whole number"), ("`float`", "a number")):
+    for type_, words in (("`int`", "a whole number"), ("`float`", "a number"), ("`str`", "a text")):
         what = what.replace(type_, words)
     return f"--{name.replace('_', '-')}: {what[:1].lower()}{what[1:]}"

@@ -180,6 +180,22 @@ def test_a_worker_that_is_fenced_when_it_is_asked_to_stop_says_both(
         asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), be_fenced_and_stop))
 
 
+def test_a_broker_without_producer_ids_is_told_how_to_be_used(
+    embedded_broker: Any, topic_prefix: str, tmp_path: Path
+) -> None:
+    """What a newcomer forgets."""
+    settings = Settings(
+        broker=embedded_broker.address, prefix=topic_prefix, app=topic_prefix, lake=str(tmp_path / "lake")
+    )
+
+    async def see(worker: Worker) -> bool:
+        await until(lambda: worker.trouble, "a trouble")
+        return False
+
+    with pytest.raises(UnsavedError, match="start with --no-transactions"):
+        asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), see))
+
+
 def test_lag_without_progress_ends_a_worker(broker: Any, topic_prefix: str, tmp_path: Path) -> None:
     settings, _ = prepare(broker, topic_prefix, tmp_path, events=5000, fetch_records=200, watchdog_s=2.0)
 
