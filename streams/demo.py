@@ -22,6 +22,8 @@ CHECKPOINT_S = 20.0
 MARKER = ".zhice-demo"  # a folder that holds it was made by a demo and may be emptied
 JOURNEYS = ("app", "eloan")
 RULES_SHOWN = 12
+OUTCOMES = ("delivered", "exposed", "clicked", "converted", "dismissed", "opted_out")
+OUTCOMES_SHOWN = 5
 
 
 class DemoError(RuntimeError):
@@ -81,6 +83,12 @@ def summarise(connection: duckdb.DuckDBPyConnection) -> None:
         f"FROM triggers_by_rule ORDER BY triggers DESC LIMIT {RULES_SHOWN}",
     )
     _trigger(connection)
+    shares = ", ".join(f"printf('%.0f%%', 100 * {name}) AS {name}" for name in OUTCOMES)
+    _table(
+        connection,
+        f"What triggers met with (first {OUTCOMES_SHOWN} rules)",
+        f"SELECT rule, channel, triggers, {shares} FROM outcomes_by_rule LIMIT {OUTCOMES_SHOWN}",
+    )
     _table(connection, "Bad rows by reason", "SELECT reason, field, records FROM bad_rows_by_reason")
 
 
