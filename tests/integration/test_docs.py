@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,10 @@ SHELLS = ("sh", "bash", "console")
 TIMEOUT_S = 240
 LEAVES = [["catalogue", "check"], ["catalogue", "show"], *([name] for name in main.commands if name != "catalogue")]
 EXAMPLES = ("produce.py", "consume.py")
+DEMO_SHOWS = (
+    "records/s", "Journey app", "Journey eloan", "MAU by month", "AUM by month and tier", "Triggers by rule",
+    "One trigger, whole:", "What triggers met with", "Bad rows by reason",
+)  # fmt: skip
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
@@ -158,6 +163,21 @@ def test_the_documents_run(repository: Path) -> None:
 
 def test_make_demo_is_the_command() -> None:
     assert re.search(r"^demo: setup\n\t\$\(VENV\)/bin/zhice demo$", MAKEFILE, re.M)
+
+
+@pytest.mark.slow
+def test_the_demo_shows_what_came_out_and_what_to_try_next(tmp_path: Path) -> None:
+    done = zhice("demo", "--events", "12000", "--customers", "900", "--days", "60", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for title in DEMO_SHOWS:
+        assert title in done.stdout, done.stdout
+    assert "\x1b" not in done.stdout + done.stderr, "it is plain where it is no terminal"
+    _, _, commands = done.stdout.partition("Try next:\n")
+    assert len(commands.splitlines()) == 3
+    for command in commands.splitlines():
+        _, *words = shlex.split(command)
+        tried = zhice(*words, cwd=tmp_path)
+        assert tried.returncode == 0 and tried.stdout, tried.stderr
 
 
 def test_links_lead_somewhere() -> None:
