@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.simulation.processes import Process
 
 BATCH_RECORDS = 3  # so that there are many batches
+FOLLOW_AGAIN = 0.1  # chance, each time it is asked, that a standby's wait for records is over
 
 
 class Stored(NamedTuple):
@@ -265,8 +266,18 @@ class SimReader:
     async def committed(self, tp: TopicPartition) -> int | None:
         return await self._ask("committed", lambda: self.broker.offsets.get((str(self.group), tp)))
 
+    def highwater(self, tp: TopicPartition) -> int | None:
+        return self.broker.log(*tp).stable_end()
+
     async def getmany(self, *tps: TopicPartition, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
-        return await self._ask("read", lambda: self._read(tps))
+        if tps:
+            return await self._ask("read", lambda: self._read(tps))
+        return await self.process.operation("follow", lambda: self._read(self._at), self._may_follow)
+
+    def _may_follow(self) -> bool:
+        """There is something to read, or it has waited long enough."""
+        some = any(at < self.broker.log(*tp).stable_end() for tp, at in self._at.items())
+        return some or self.process.world.random.random() < FOLLOW_AGAIN
 
     def _read(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, list[Any]]:
         found = {}

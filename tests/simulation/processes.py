@@ -164,6 +164,8 @@ class Process:
             parts = (self._membership, self._batches, self._checkpoints, self._signal)
             tasks = [self.loop.create_task(part(worker)) for part in parts]
             tasks.append(self.loop.create_task(self._fetches()))
+            if self.world.faults.standbys:
+                tasks.append(self.loop.create_task(worker.standby.follow(lambda: worker.ownership.held)))
             for task in tasks:
                 task.add_done_callback(self._check)
             await worker.failed

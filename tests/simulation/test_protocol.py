@@ -23,6 +23,8 @@ import pytest
 
 from streams.checkpoints import Checkpoints, Cut
 from streams.outputs import Outputs, Sent
+from streams.ownership import Ownership
+from streams.standby import Standby
 from streams.worker import Worker
 from tests.simulation.brokers import SimBroker
 from tests.simulation.delta import SimLake
@@ -132,6 +134,19 @@ async def take_whatever_comes(self: Worker, batch: Any) -> None:
         await self.put_out(shard.process(self.decoder.columns(shard.topic, shard.partition, records)))
 
 
+async def prepare_to_the_last(self: Ownership) -> None:
+    await self.stop_preparing()
+
+
+def look_away(self: Standby, reader: Any, wanted: set[int]) -> None:
+    """What was written while a partition was not followed is not read."""
+    follow_all(self, reader, wanted)
+    for number in wanted:
+        reader.seek(self._source(number), reader.highwater(self._source(number)))
+
+
+follow_all = Standby._assign
+
 BUGS: list[tuple[type, str, Callable[..., Any]]] = [
     (Checkpoints, "write", state_before_lake),
     (Outputs, "settle", settle_nothing),
@@ -140,6 +155,8 @@ BUGS: list[tuple[type, str, Callable[..., Any]]] = [
     (SimBroker, "check", lambda self, id_, epoch: None),
     (SimLake, "_forget", lambda self, name: None),
     (Worker, "take", take_whatever_comes),
+    (Ownership, "retire", prepare_to_the_last),
+    (Standby, "_assign", look_away),
 ]
 
 

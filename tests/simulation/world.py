@@ -63,7 +63,8 @@ class World:
                 self._start()
             if not self.calm:
                 self._trouble()
-            if not self._step() and not left and self._is_done():
+            idle = not self._step() or self._only_follows()
+            if idle and not left and self._is_done():
                 break
         for process in self.processes:
             process.loop.kill()
@@ -241,9 +242,17 @@ class World:
         self.current.loop.dead = True
         raise KilledError
 
+    def _only_follows(self) -> bool:
+        """A standby asks for ever; nothing else may be on its way."""
+        return self.faults.standbys and self.calm and not any(one.on_wire for one in self.operations)
+
     def _is_done(self) -> bool:
+        given = set().union(*(one.given for one in self.processes))
         return (
-            self.calm and not self._to_start and bool(self.processes) and all(one.is_saved() for one in self.processes)
+            self.calm
+            and not self._to_start
+            and given == set(range(SETTINGS.partitions))
+            and all(one.is_saved() for one in self.processes)
         )
 
 
@@ -260,15 +269,7 @@ class Faults:
         self.lost = random.choice([0, 0, 0.02])
         self.at_step = random.choice([0, 0.01, 0.04])
         self.disk_full = self.at_step + random.choice([0, 0, 0.1])
-        every = {
-            "kill": 0.01,
-            "pause": 0.02,
-            "evict": 0.05,
-            "resume": 0.02,
-            "join": 0.01,
-            "term": 0.005,
-            "compact": 0.02,
-        }
-        self.chances = [(name, chance) for name, chance in every.items() if random.random() < 0.5]
+        self.chances = [(name, chance) for name, chance in CHANCES.items() if random.random() < 0.5]
         if ("pause", 0.02) in self.chances:
             self.chances += [one for one in (("evict", 0.05), ("resume", 0.02)) if one not in self.chances]
+        self.standbys = random.random() < 0.5
