@@ -102,7 +102,7 @@ def crash_points(ground: Ground, sizes: Sizes) -> Outcome:
 
 def rebalance_storm(ground: Ground, sizes: Sizes) -> Outcome:
     """Workers join and leave, by SIGTERM or by kill -9; no partition may stand still for long."""
-    seconds = sizes.changes * sizes.change_every_s
+    seconds = 1.2 * sizes.changes * sizes.change_every_s  # pauses are random, and to leave takes a while
     with Arena(ground, "rebalance_storm", events=sizes.events, seconds=seconds, count=2).begin() as arena:
         for change in range(sizes.changes):
             _change(arena, sizes.workers)
