@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from sinks.verify import VerifyReport
 Answer = tuple[list[str], list[tuple[Any, ...]]]  # names of columns, rows
 BAR_CELLS = 30
 MISMATCHES_SHOWN = 50
+INSTANTS = ("_at", "_until")  # ends of names of features that are times
+MS_2000, MS_9999 = 946_684_800_000, 253_370_764_800_000
 MAX_ROWS = 200  # of a query, in a terminal; JSON has all
 
 
@@ -224,11 +227,20 @@ def profiles_of(connection: duckdb.DuckDBPyConnection, customer: str) -> list[di
 
 def print_profile(profile: dict[str, Any]) -> None:
     """What is known of one entity, in two columns of names and values."""
-    head = ("as_of", "entity", "customer_id", "entity_id", "partition", "offset")
-    known = [(name, as_text(value)) for name, value in profile.items() if name not in head and value is not None]
+    head, zone = ("as_of", "entity", "customer_id", "entity_id", "partition", "offset"), profile["as_of"].tzinfo
+    values = {name: value for name, value in profile.items() if name not in head and value is not None}
+    known = [
+        (name, as_text(_instant(value, zone) if name.endswith(INSTANTS) else value)) for name, value in values.items()
+    ]
     title = f"{profile['entity']} {profile['entity_id'] or profile['customer_id']} as of {profile['as_of']}"
     half = (len(known) + 1) // 2
     table = Table(title=title, title_justify="left", show_header=False)
     for left, right in zip(known[:half], [*known[half:], ("", "")][:half], strict=True):
         table.add_row(*left, *right)
     console().print(table)
+
+
+def _instant(value: Any, zone: tzinfo | None) -> Any:
+    """A number of ms since 2000 or later as the time that it is."""
+    is_one = isinstance(value, int | float) and MS_2000 <= value < MS_9999
+    return datetime.fromtimestamp(value // 1000, zone) if is_one else value

@@ -171,6 +171,7 @@ def test_the_demo_shows_what_came_out_and_what_to_try_next(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     for title in DEMO_SHOWS:
         assert title in done.stdout, done.stdout
+    assert re.search(r"last_app_start_at +│ 2026-0\d-\d\d ", done.stdout), "times are times"
     assert "\x1b" not in done.stdout + done.stderr, "it is plain where it is no terminal"
     _, _, commands = done.stdout.partition("Try next:\n")
     assert len(commands.splitlines()) == 3
@@ -212,6 +213,7 @@ def test_help_has_an_example_and_is_plain(command: list[str]) -> None:
     done = zhice(*command, "--help")
     assert done.returncode == 0
     assert f"Example: {'eval' if command == ['completion'] else 'zhice'}" in done.stdout
+    assert re.search(r"last_app_start_at +│ 2026-0\d-\d\d ", done.stdout), "times are times"
     assert "\x1b" not in done.stdout
 
 
