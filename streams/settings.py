@@ -123,4 +123,4 @@ def _in_words(message: str) -> str:
     what, _, name = message.rstrip("`").partition(" - at `$.")
     for type_, words in (("`int`", "a whole number"), ("`float`", "a number"), ("`str`", "a text")):
         what = what.replace(type_, words)
-    return f"--{name.replace('_', '-')}: {what[:1].lower()}{what[1:]}"
+    return f"--{name.replace('_', '-')}: {what[:1].lower()}{what[1:].replace('`', '')}"

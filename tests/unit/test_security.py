@@ -75,6 +75,6 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_a_wrong_setting_is_named_without_its_value() -> None:
-    with pytest.raises(SettingsError, match="sasl_password") as raised:
+    with pytest.raises(SettingsError, match="--sasl-password: expected a text") as raised:
         load({"sasl_password": [PASSWORD]})
     assert PASSWORD not in str(raised.value)
