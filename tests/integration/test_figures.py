@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks import profile
 from benchmarks.figures.__main__ import FIGURES
 from benchmarks.figures.latency import latencies
 from benchmarks.figures.load import Load
 from benchmarks.figures.report import measured, refresh
+from streams.simulate import SimulationSettings
 
 ALONE = ("backtest", "costs", "lake", "views")  # without a broker
 
@@ -59,6 +62,17 @@ def test_figures_of_workers_are_sane(name: str, tmp_path: Path) -> None:
     assert found and all(value >= 0 for row in found for value in numbers(row))
     if name == "recovery":
         assert next(numbers(row)[-1] for row in found if row[0] == "customers restored") == 500
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_profile_shares_out_what_a_worker_used() -> None:
+    assert doctest.testmod(profile).failed == 0
+    found = dict(profile.measure(SimulationSettings(events=20_000, customers=2_000, days=30)))
+    whole = found.pop("all")
+    assert set(found) <= {*profile.STEPS, profile.OTHER, profile.NATIVE}
+    assert found["engine"] > 0 and found["decode to columns"] > 0
+    assert sum(found.values()) == pytest.approx(whole)
 
 
 def test_what_never_came_is_slower_than_any_percentile() -> None:
