@@ -33,6 +33,7 @@ from streams.state_log import FencedLog, PlainLog, StateLog, Stray
 from streams.steps import Step
 from streams.telemetry import Telemetry
 from streams.troubles import Troubles
+from streams.turns import set_turns
 from streams.watchdog import Access
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ class Worker:
                 return
             shard = owned.shard
             records = batch.records.since(shard.next_offset)
+            set_turns(records.count)
             if records.count:
                 columns = self.decoder.columns(shard.topic, shard.partition, records)
                 self._keep_strays(columns, records)

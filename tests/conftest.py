@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -33,6 +34,12 @@ class Groups(LoadGroupScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return "chaos" if nodeid.startswith("tests/chaos/") else nodeid
+
+
+def pytest_configure() -> None:
+    """A shell ignores SIGINT for what it runs in the background, and what tests start would, too."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
