@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 from deltalake import DeltaTable
@@ -23,17 +24,26 @@ class NoLakeError(FileNotFoundError):
 
 
 def connect(path: str | Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory with a view each table of the lake, and the views over them. Raises NoLakeError."""
+    """A DuckDB in memory with a view each table of the lake, and the views over them. Raises NoLakeError.
+
+    To make a view DuckDB opens every file that it reads, and there are some a day. So the views are made over tables
+    without rows, which then become those of the lake.
+    """
     place = Path(path)
     about = about_lake(place)
     connection = duckdb.connect()
     connection.execute("SET TimeZone = ?", [about["time_zone"]])
-    columns = {name: _create_table(connection, place / name, name) for name in TABLES}
+    connection.execute("SET parquet_metadata_cache = true")  # a file of the lake never changes
+    tables = {name: table for name in TABLES if (table := _table(place / name))}
+    for name, table in tables.items():
+        connection.execute(f"CREATE VIEW {name} AS {table.no_rows}")
     _create_stages(connection, about["journeys"])
     _create_policies(connection, about)
     for name, text in views():
-        if _can_have(text, columns):
+        if _can_have(text, tables):
             connection.execute(f"CREATE VIEW {name} AS {text}")
+    for name, table in tables.items():
+        connection.execute(f"CREATE OR REPLACE VIEW {name} AS {table.rows}")
     return connection
 
 
@@ -51,22 +61,29 @@ def views() -> list[tuple[str, str]]:
     return [(name, files[name]) for name in (*ORDER, *(name for name in files if name not in ORDER))]
 
 
-def _create_table(connection: duckdb.DuckDBPyConnection, place: Path, name: str) -> set[str]:
-    """A view over the files of a table, with its columns in their order, whether files have them; returns them."""
+class _Table(NamedTuple):
+    """Columns, and SQL: of no rows, and of all."""
+
+    columns: set[str]
+    no_rows: str
+    rows: str
+
+
+def _table(place: Path) -> _Table | None:
+    """Of the files of a table, with its columns in their order, whether files have them; None where there is none."""
     try:
         table = DeltaTable(place)
         files = table.file_uris()
         schema = {field.name: _duckdb_type(str(field.type.type)) for field in table.schema().fields}
     except (TableNotFoundError, DeltaError):
-        return set()
+        return None
     nulls = ", ".join(f'NULL::{type_} AS "{column}"' for column, type_ in schema.items())
-    rows = f"SELECT {nulls} WHERE false"
+    rows = no_rows = f"SELECT {nulls} WHERE false"
     if files:
         listed = ", ".join(_quoted(file) for file in files)
         options = "union_by_name = true, hive_partitioning = true, hive_types = {'day': DATE}"
         rows += f" UNION ALL BY NAME FROM read_parquet([{listed}], {options})"
-    connection.execute(f"CREATE VIEW {name} AS {rows}")
-    return set(schema)
+    return _Table(set(schema), no_rows, rows)
 
 
 def _duckdb_type(delta: str) -> str:
@@ -93,11 +110,11 @@ def _create_policies(connection: duckdb.DuckDBPyConnection, about: dict[str, Any
             connection.executemany(f"INSERT INTO {table} VALUES (?)", [(name,) for name in names])
 
 
-def _can_have(text: str, columns: dict[str, set[str]]) -> bool:
+def _can_have(text: str, tables: Mapping[str, _Table]) -> bool:
     """Whether the lake has what a view needs: a table, or a column of it."""
     line = next(line for line in text.splitlines() if line.startswith(NEEDS))
     needs = [need.partition(".") for need in line.removeprefix(NEEDS).split(", ")]
-    return all(columns.get(table) and (not column or column in columns[table]) for table, _, column in needs)
+    return all(table in tables and (not column or column in tables[table].columns) for table, _, column in needs)
 
 
 def _quoted(text: str) -> str:
