@@ -39,6 +39,7 @@ class Ownership:
         self._kept: dict[int, Owned] = {}
         self._preparing: dict[int, asyncio.Task[None]] = {}
         self._retired = True
+        self._assigning = asyncio.Lock()
 
     @property
     def is_ready(self) -> bool:
@@ -56,15 +57,16 @@ class Ownership:
 
     async def assign(self, partitions: set[int]) -> None:
         """Begin to prepare the partitions of a new assignment; returns before they are ready."""
-        if self._retired:
-            return
-        await self.stop_preparing()
-        kept = self.revoke()
-        gone = [kept.pop(number).log for number in set(kept) - partitions]
-        await asyncio.gather(*(log.close() for log in gone))
-        self.assigned = set(partitions)
-        self.assignments += 1
-        self._preparing = {number: asyncio.create_task(self._prepare(number)) for number in sorted(partitions)}
+        async with self._assigning:
+            if self._retired:
+                return
+            await self.stop_preparing()
+            kept = self.revoke()
+            gone = [kept.pop(number).log for number in set(kept) - partitions]
+            await asyncio.gather(*(log.close() for log in gone))
+            self.assigned = set(partitions)
+            self.assignments += 1
+            self._preparing = {number: asyncio.create_task(self._prepare(number)) for number in sorted(partitions)}
 
     def revoke(self) -> dict[int, Owned]:
         """No more batches are taken; returns the shards that are kept for the case that their partitions come back."""
@@ -74,8 +76,9 @@ class Ownership:
 
     async def retire(self) -> None:
         """Prepare nothing until `begin`: a rebalance that comes now may not touch what the last checkpoint is of."""
-        self._retired = True
-        await self.stop_preparing()
+        async with self._assigning:  # one that has begun is let through: it may have closed logs already
+            self._retired = True
+            await self.stop_preparing()
 
     async def close(self) -> None:
         """Drop everything, until `begin`."""
