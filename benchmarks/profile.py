@@ -42,7 +42,6 @@ STEPS = {  # of places in the code, the first that fits
     ),
     "engine": ("Shard.process (models/shard", "Shard.finish (models/shard"),
     "kernels, loaded once": ("llvmlite/", "numba/"),
-    "rows, slots, outputs of a batch": ("models/shard", "models/names", "models/outputs", "models/metrics", "models/"),
     "lake": ("sinks/", "streams/lake_commits", "deltalake/", "pyarrow/"),
     "encode": (
         "models/transition_records",
@@ -55,6 +54,7 @@ STEPS = {  # of places in the code, the first that fits
     "send": ("aiokafka/producer", "streams/outputs"),
     "fetch": ("streams/fetching", "streams/batches", "aiokafka/consumer", "models/record_batches"),
     "connections": ("aiokafka/",),
+    "rows, slots, outputs of a batch": ("models/",),
 }
 
 
@@ -94,19 +94,8 @@ def sampled(pid: int, path: Path) -> Iterator[None]:
     spy = shutil.which("py-spy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if spy is None:
         raise SystemExit("py-spy is not installed: make setup")
-    command = [
-        spy,
-        "record",
-        "--threads",
-        "--pid",
-        str(pid),
-        "--rate",
-        str(SAMPLES_S),
-        "--format",
-        "raw",
-        "--output",
-        str(path),
-    ]
+    command = [spy, "record", "--threads", "--format", "raw", "--rate", str(SAMPLES_S)]
+    command += ["--pid", str(pid), "--output", str(path)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
@@ -141,6 +130,8 @@ def step_of(stack: list[str]) -> str:
 
     >>> step_of(["Worker.take (streams/worker.py:9)", "Shard.process (models/shard.py:7)", "sum (numpy/x.py:1)"])
     'engine'
+    >>> step_of(["Outputs.publish (streams/outputs.py:9)", "records_of (models/transition_records.py:8)"])
+    'encode'
     """
     for frame in reversed(stack):
         for step, places in STEPS.items():

@@ -18,13 +18,20 @@ from streams import backtest as backtests
 from streams import bank_app, bank_text
 from streams.backtest import Backtest
 from streams.bank import Bank, SimulationSettings
+from streams.record_files import LINES
 from streams.settings import Settings
-
-SUFFIXES = (".jsonl", ".ndjson")
+from streams.simulate import write_file
 
 
 class AnswersError(ValueError):
     """Answers cannot be added to a file; the message says what to do."""
+
+
+def write_answered(simulation: SimulationSettings, path: Path, settings: Settings) -> int:
+    """Simulate into a file of lines, and add answers as `append_answers` does. Raises AnswersError, SimulationError."""
+    _check_suffix(path)
+    write_file(simulation, path)
+    return append_answers(path, simulation, settings)
 
 
 def append_answers(path: Path, simulation: SimulationSettings, settings: Settings) -> int:
@@ -32,7 +39,7 @@ def append_answers(path: Path, simulation: SimulationSettings, settings: Setting
 
     Raises AnswersError.
     """
-    check_suffix(path)
+    _check_suffix(path)
     with tempfile.TemporaryDirectory(prefix="zhice-answers-") as lake:
         backtest = Backtest(str(path), settings.catalogue, lake, settings.topic("events"), settings.partitions)
         backtests.run(backtest, os.cpu_count() or 1, lambda _: None)
@@ -42,10 +49,9 @@ def append_answers(path: Path, simulation: SimulationSettings, settings: Setting
     return sum(map(len, bank.blocks))
 
 
-def check_suffix(path: Path) -> None:
-    """Raises AnswersError for a file that nothing can be added to."""
-    if path.suffix not in SUFFIXES:
-        raise AnswersError(f"{path}: answers are added at the end, to a file that ends in {' or '.join(SUFFIXES)}")
+def _check_suffix(path: Path) -> None:
+    if path.suffix not in LINES:
+        raise AnswersError(f"{path}: answers are added at the end, to a file that ends in {' or '.join(LINES)}")
 
 
 def _answered(simulation: SimulationSettings, lake: str) -> Bank:

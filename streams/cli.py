@@ -165,16 +165,15 @@ def simulate(file: Path, answers: bool, **options: Any) -> None:
     from streams.show import stopwatch
     from streams.simulate import SimulationSettings, write_file
 
-    simulation, added = SimulationSettings(**options), 0
+    simulation = SimulationSettings(**options)
     with stopwatch() as seconds:
         if answers:
-            from streams.answers import append_answers, check_suffix
+            from streams.answers import write_answered  # late: it imports what a backtest needs
 
-            check_suffix(file)
-        write_file(simulation, file)
-        if answers:
-            added = append_answers(file, simulation, worker_settings.Settings())
-    click.echo(f"{options['events'] + added:,} events in {file} after {seconds():.1f} s. Next: zhice backtest {file}")
+            events = options["events"] + write_answered(simulation, file, worker_settings.Settings())
+        else:
+            events = write_file(simulation, file).records
+    click.echo(f"{events:,} events in {file} after {seconds():.1f} s. Next: zhice backtest {file}")
 
 
 @main.command()

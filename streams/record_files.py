@@ -24,6 +24,7 @@ from models.texts import NULL, Bytes, Ints, Texts
 
 BATCH_RECORDS = 100_000  # of a Parquet file
 BLOCK_BYTES = 32 * 1024 * 1024  # of a file of lines: about as many records
+LINES = (".jsonl", ".ndjson")  # suffixes of files of lines
 NEWLINE = 10
 _SPACE = np.array([bytes([byte]).isspace() for byte in range(256)])
 COLUMNS = {"timestamp": pa.int64(), "key": pa.large_binary(), "value": pa.large_binary()}
@@ -56,7 +57,7 @@ def read_records(path: Path) -> Iterator[Records]:
     """
     if path.suffix == ".parquet":
         yield from _read_parquet(path)
-    elif path.suffix in (".jsonl", ".ndjson"):
+    elif path.suffix in LINES:
         yield from _read_lines(path)
     else:
         raise RecordFileError(f"{path}: a file of records ends in .jsonl, .ndjson or .parquet; for others give --sql")

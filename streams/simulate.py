@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from streams import bank_app, bank_loans, bank_money, bank_text
 from streams.bank import DAY_MS, HOUR_MS, MINUTE_MS, Bank, Ints, SimulationSettings
+from streams.record_files import LINES
 
 __all__ = ["SimulationError", "SimulationSettings", "SimulationStats", "records", "write_file"]
 
@@ -84,7 +85,7 @@ def write_file(
 
     Raises SimulationError, and OSError if it cannot be written.
     """
-    write = {".jsonl": _write_lines, ".ndjson": _write_lines, ".parquet": _write_parquet}.get(path.suffix)
+    write = {**dict.fromkeys(LINES, _write_lines), ".parquet": _write_parquet}.get(path.suffix)
     if write is None:
         raise SimulationError(f"{path}: a file of records ends in .jsonl, .ndjson or .parquet")
     planned = plan(settings)

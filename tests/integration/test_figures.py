@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 from pathlib import Path
 
@@ -67,7 +66,6 @@ def test_figures_of_workers_are_sane(name: str, tmp_path: Path) -> None:
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_a_profile_shares_out_what_a_worker_used() -> None:
-    assert doctest.testmod(profile).failed == 0
     found = dict(profile.measure(SimulationSettings(events=20_000, customers=2_000, days=30)))
     whole = found.pop("all")
     assert set(found) <= {*profile.STEPS, profile.OTHER, profile.NATIVE}

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(
     f"{path.parent.name}.{path.stem}"
-    for package in ("models", "sinks", "streams")
+    for package in ("benchmarks", "models", "sinks", "streams")
     for path in (ROOT / package).glob("*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
 from math import nan
 
 import duckdb
 import numpy as np
 import pytest
 
-from models import expressions
 from models.expressions import (
     BOOLEAN,
     MAX_EXPRESSION_CHARS,
@@ -255,7 +253,3 @@ def test_programs_are_linked_and_store() -> None:
 
 def test_every_operation_has_its_growth() -> None:
     assert set(GROWTH) == set(Op)
-
-
-def test_examples_in_docstrings() -> None:
-    assert doctest.testmod(expressions).failed == 0
