@@ -34,6 +34,7 @@ FAUST_FOLDER = Path(tempfile.gettempdir()) / "zhice-faust"  # Faust makes it and
 FETCH_BYTES = 2 * 1024 * 1024  # of one partition in one response; far larger ones cost more a byte to copy
 METADATA_AGE_S = 10.0  # after a restart a broker may not know a topic at once; then nobody is assigned anything so long
 MAX_POLL_INTERVAL_S = 86_400.0  # a worker that waits for its lake stays in the group
+HEARTBEATS = 10  # within the time in which a rebalance must be heard of, or a member counts as dead
 STOP_S = 3.0  # for Faust to leave the group
 LONG_S = 60.0  # an attempt that has lasted so long is no failure of the one before
 GROUP = "the group"
@@ -61,7 +62,7 @@ def create_app(settings: Settings) -> BatchApp:
         consumer_max_fetch_size=FETCH_BYTES,
         broker_session_timeout=settings.session_timeout_s,
         broker_rebalance_timeout=settings.rebalance_timeout_s,
-        broker_heartbeat_interval=settings.session_timeout_s / 10,
+        broker_heartbeat_interval=min(settings.session_timeout_s, settings.rebalance_timeout_s) / HEARTBEATS,
         broker_commit_interval=1.0,
         broker_max_poll_interval=MAX_POLL_INTERVAL_S,
         consumer_metadata_max_age_ms=int(METADATA_AGE_S * 1000),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError
 from kafka import KafkaConsumer, TopicPartition
+from msgspec.structs import replace
 
 from models.layout import Layout
 from sinks.writer import Lake
@@ -306,6 +307,31 @@ def test_a_rebalance_leaves_what_stays_as_it_is(apache_kafka: Any, topic_prefix:
         stop(first, logs[0])
     assert_exact(settings, records)
     assert repeats(settings) == 0
+
+
+def test_a_static_member_comes_back_without_a_rebalance(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """A rolling restart: the others are not asked to join again, and it has its partitions as before."""
+    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=10_000, session_timeout_s=30.0)
+    logs = [tmp_path / "first.log", tmp_path / "second.log"]
+    members = [replace(settings, instance_id=name) for name in ("one", "two")]
+    with ended(start_worker(members[0], logs[0])) as first:
+        wait_for(lambda: restored(logs[0]) == 4, "four partitions", DEADLINE_S, logs[0])
+        with ended(start_worker(members[1], logs[1])) as second:
+            wait_for(lambda: restored(logs[1]) == 2, "two partitions", DEADLINE_S, logs[1])
+            before = rebalances(logs[0])
+            stop(second, logs[1])
+        with ended(start_worker(members[1], logs[1])) as second:
+            wait_for(lambda: restored(logs[1]) == 4, "its two partitions again", DEADLINE_S, logs[1])
+            wait_for(lambda: archived(settings.lake) >= records, "all", DEADLINE_S, logs[1])
+            assert (rebalances(logs[0]), restored(logs[0])) == (before, 4) and before > 0
+            stop(second, logs[1])
+        stop(first, logs[0])
+    assert_exact(settings, records)
+
+
+def rebalances(log: Path) -> int:
+    """How often a worker was asked to join again."""
+    return log.read_text().count("because it is rebalancing")
 
 
 def test_a_topic_that_was_missing_in_an_assignment_is_assigned_later(
