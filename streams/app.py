@@ -38,7 +38,6 @@ HEARTBEATS = 10  # within the time in which a rebalance must be heard of, or a m
 STOP_S = 3.0  # for Faust to leave the group
 LONG_S = 60.0  # an attempt that has lasted so long is no failure of the one before
 GROUP = "the group"
-QUEUED_BATCHES = 8  # record batches that may wait between fetch and agent
 
 
 Failed = asyncio.Future[None]  # of a worker: the error that ends an attempt
@@ -68,7 +67,6 @@ def create_app(settings: Settings) -> BatchApp:
         consumer_metadata_max_age_ms=int(METADATA_AGE_S * 1000),
         consumer_auto_offset_reset="none",
         consumer_group_instance_id=settings.instance_id or None,
-        stream_buffer_maxsize=QUEUED_BATCHES,
         stream_wait_empty=False,
     )
 
@@ -89,6 +87,7 @@ def wire(app: BatchApp, worker: Worker) -> None:
     async def batches(stream: faust.StreamT[Any]) -> None:
         async for batch in stream.noack():
             await guard(failed, worker.take, batch)
+            app.consumer.taken(batch)
 
     @app.timer(CHECKPOINT_POLL_S)
     async def checkpoints() -> None:

@@ -2,12 +2,15 @@
 
 Faust's own extension points: `ConsumerScheduler`, and a `Transport` with a consumer of ours. That consumer commits
 nothing, since a checkpoint does, and fetches nothing from a partition until the worker releases it at an offset.
+
+It holds back by itself: Faust would pause the partitions of a full queue, and then wait a second with nothing to fetch.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import faust
 from aiokafka import TopicPartition
@@ -19,6 +22,8 @@ from faust.types import TP
 
 from models.records import Records
 from streams.fetching import RecordsThread
+
+QUEUED_BATCHES: Final = 8  # that wait between fetch and agent; then nothing is fetched
 
 
 class RecordBatch:
@@ -60,6 +65,8 @@ class BatchConsumer(KafkaConsumer):
         super().__init__(*arguments, **options)
         self._held: set[TP] = set()
         self._next: dict[TP, int] = {}  # offset from which the next batch of a partition is read
+        self._queued: set[RecordBatch] = set()  # of this assignment, and not yet taken
+        self._room = asyncio.Event()
 
     def _new_consumer_thread(self) -> RecordsThread:
         """One that fetches columns."""
@@ -67,24 +74,34 @@ class BatchConsumer(KafkaConsumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Called in each rebalance, before anything of the new assignment is fetched."""
-        self._held = set(assigned)
-        self._next.clear()
+        self.begin_assignment(assigned)
         StickyPartitionAssignor.on_generation_assignment(generation_id)  # of two members' claims the newer counts
         await self.app.on_assigned({tp.partition for tp in assigned})
         await super().on_partitions_assigned(assigned, generation_id)
 
+    def begin_assignment(self, assigned: set[TP]) -> None:
+        """Hold all of it; what is still on its way to the worker is of an earlier one."""
+        self._held = set(assigned)
+        self._next.clear()
+        self._queued.clear()
+        self._room.set()
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """All that was fetched from released partitions.
+        """All that was fetched from released partitions, once few batches are queued.
 
         Faust would leave out what it has paused at this moment, as it does late in a rebalance. The next fetch would go
         on behind that: a gap that nothing shows.
         """
+        while len(self._queued) >= QUEUED_BATCHES:
+            self._room.clear()
+            await self._room.wait()
         records, _ = await self._wait_next_records(timeout)
         held = self._held  # another set in each assignment
         for tp, record in self.scheduler.iterate(records or {}):
             if self.should_stop or self._held is not held:
                 break
             if tp in self._next:
+                self._queued.add(record)
                 yield tp, self._to_message(tp, record)
 
     async def release(self, tp: TP, offset: int) -> None:
@@ -99,6 +116,11 @@ class BatchConsumer(KafkaConsumer):
         self._next[tp] = offset
         self._held.discard(tp)
         super().resume_partitions({tp})
+
+    def taken(self, batch: RecordBatch) -> None:
+        """The worker is done with a batch."""
+        self._queued.discard(batch)
+        self._room.set()
 
     async def commit_offset(self, tp: TP, offset: int) -> None:
         """For a broker without transactions."""

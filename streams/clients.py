@@ -12,6 +12,7 @@ from streams.settings import Settings
 MAX_BATCH_BYTES = 1_000_000
 MAX_REQUEST_BYTES = 8 << 20
 MAX_FETCH_BYTES = 16 << 20
+FETCH_WAIT_MS = 50  # of a fetch that brings nothing; a broker answers what is asked behind it only afterwards
 
 
 def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
@@ -30,5 +31,9 @@ def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
 def reader(settings: Settings, **options: Any) -> AIOKafkaConsumer:
     """A consumer that is not started, and takes no part in the group: it reads what it is assigned by hand."""
     return AIOKafkaConsumer(
-        **client_options(settings), enable_auto_commit=False, max_partition_fetch_bytes=MAX_FETCH_BYTES, **options
+        **client_options(settings),
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=MAX_FETCH_BYTES,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+        **options,
     )

@@ -38,6 +38,7 @@ from models.texts import Bytes, Ints
 AIOKAFKA: Final = "0.14.0"
 THREAD_STOP_S: Final = 3.0
 MIN_RECORD_BYTES: Final = 7  # of a record on the wire
+FETCH_WAIT_MS: Final = 100  # of a fetch that brings nothing; until it is over a broker gets no other one
 DECODERS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
     1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode,
 }  # fmt: skip
@@ -77,9 +78,11 @@ class RecordsThread(AIOKafkaConsumerThread):
         """Faust reads uncommitted records: events that a worker sent on, or a producer took back, would come twice.
 
         And its assignor moves partitions that could stay, and need no restore then. One assignor only: aiokafka joins
-        its group once for each, and each join makes all others join again.
+        its group once for each, and each join makes all others join again. It has one fetch at a time on its way to a
+        broker; one for a partition that is at its end holds up all others, with Faust for 1.5 s.
         """
         consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._isolation_level = "read_committed"
         consumer._partition_assignment_strategy = [StickyPartitionAssignor]
         return consumer

@@ -1,4 +1,4 @@
-"""A partition is released in the consumer's thread, and only while it is assigned."""
+"""A partition is released in the consumer's thread, and only while it is assigned; what is queued is limited."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from faust.types import TP
 
 from models.records import Record, Records
-from streams.batches import BatchConsumer, BatchScheduler
+from streams.batches import QUEUED_BATCHES, BatchConsumer, BatchScheduler, RecordBatch
 from streams.fetching import RecordsThread
 
 EVENTS, OTHER = TP("zhice.events", 1), TP("zhice.events", 2)
@@ -59,10 +59,13 @@ class Consumer(BatchConsumer):
     def __init__(self, client: Client, before: Callable[[Consumer], None]) -> None:
         self._held, self._next, self._read_offset = {EVENTS}, {}, {}
         self._active_partitions, self._paused_partitions = {OTHER}, {EVENTS}
+        self._queued, self._room = set(), asyncio.Event()
+        self.fetches = 0
         self._thread = Thread(client, lambda: before(self))
 
     async def _wait_next_records(self, timeout: float) -> Any:
         """Two batches of each of two partitions; Faust has paused both meanwhile."""
+        self.fetches += 1
         log = [Record(offset, 0, b"key", b"value") for offset in range(7, 11)]
         parts = [Records.of(log[:2]), Records.of(log[2:])]
         self.pause_partitions({EVENTS, OTHER})
@@ -130,3 +133,27 @@ def test_what_is_left_of_a_fetch_when_another_assignment_begins_is_dropped() -> 
         consumer._held = {EVENTS}
 
     assert fetched(consumer, assign_anew) == [(EVENTS, 8)]
+
+
+def test_nothing_is_fetched_while_many_batches_are_queued() -> None:
+    """Those that were taken, or are of an earlier assignment, are not queued."""
+    consumer = released(Client(EVENTS))
+
+    async def fetch(what_makes_room: Callable[[], None]) -> Any:
+        """What it gives, and that it waits before."""
+        before = consumer.fetches
+        fetching = asyncio.create_task(anext(consumer.getmany(1.0), None))
+        await asyncio.sleep(0)
+        assert consumer.fetches == before
+        what_makes_room()
+        return await fetching
+
+    async def follow() -> None:
+        batches = [RecordBatch(EVENTS, Records.of([Record(6, 0, b"key", b"value")])) for _ in range(QUEUED_BATCHES)]
+        consumer._queued.update(batches)
+        assert await fetch(lambda: consumer.taken(batches[0])) == (EVENTS, 8)
+        assert len(consumer._queued) == QUEUED_BATCHES
+        assert await fetch(lambda: consumer.begin_assignment({EVENTS})) is None, "all is held"
+        assert consumer.fetches == 2
+
+    asyncio.run(follow())
