@@ -11,7 +11,8 @@ import msgspec
 
 from models.catalogue import Journey
 from models.compiler import Accumulator
-from models.plan import JOURNEY_CELLS, ROW_CELLS
+from models.features import COUNTS_A_CELL
+from models.plan import JOURNEY_CELLS, ROW_CELLS, Aggregate
 
 if TYPE_CHECKING:
     from models.layout import Entity, Layout
@@ -27,7 +28,7 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
     """Cells first … first + count - 1 of a row. Two blocks of one kind and name hold the same thing.
 
     name: of a journey or a rule, or the definition of an accumulator or of whose contacts these are; stages and
-    timers: of a journey; tiles: of an accumulator's ring, 0 for a lifetime.
+    timers: of a journey; tiles: of an accumulator's ring, 0 for a lifetime; shared: how many of them are in one cell.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
     stages: tuple[str, ...] = ()
     timers: str = ""
     tiles: int = 0
+    shared: int = 1
 
 
 class EntityCells(msgspec.Struct, frozen=True, array_like=True):
@@ -94,7 +96,9 @@ def _blocks(layout: Layout, entity: int, names: list[str]) -> Iterator[Block]:
             yield Block(JOURNEY, journey.name, first, JOURNEY_CELLS, journey.stages, timers)
     for accumulator, name in zip(layout.accumulators, names, strict=True):
         if accumulator.entity == entity:
-            yield Block(ACCUMULATOR, name, accumulator.cell, accumulator.cells, tiles=accumulator.tiles)
+            shared = COUNTS_A_CELL if accumulator.tiles and accumulator.aggregate == Aggregate.COUNT else 1
+            tiles = accumulator.tiles
+            yield Block(ACCUMULATOR, name, accumulator.cell, accumulator.cells, tiles=tiles, shared=shared)
     for rule in layout.rules:
         if rule.entity == entity:
             yield Block(RULE, rule.rule.name, rule.acted_cell, 1)

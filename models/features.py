@@ -1,7 +1,8 @@
 """Aggregates over tiles: how an accumulator takes an event and how a feature is read.
 
-A ring is one cell for its newest tile and then `tiles` tiles of one cell (two, value and time, for first and last).
-A lifetime is a single tile without the newest-tile cell.
+A ring is one cell for its newest tile and then `tiles` tiles of one cell (two, value and time, for first and last);
+two tiles of counts share a cell, `low + high * 2**COUNT_BITS`, which a float64 holds exactly. A lifetime is a single
+tile without the newest-tile cell.
 """
 
 from __future__ import annotations
@@ -21,15 +22,21 @@ _FIRST: Final = int(Aggregate.FIRST)
 _LAST: Final = int(Aggregate.LAST)
 _DISTINCT: Final = int(Aggregate.DISTINCT)
 
+COUNT_BITS: Final = 26
+MOST_COUNT: Final = (1 << COUNT_BITS) - 1  # events of an entity in one tile; what comes on top is not counted
+COUNTS_A_CELL: Final = 2
 
-def tile_cells(aggregate: int) -> int:
-    """Cells of one tile."""
-    return 2 if aggregate in (_FIRST, _LAST) else 1
+
+def tile_cells(aggregate: int, tiles: int) -> int:
+    """Cells of so many tiles of a ring, or of the one of a lifetime (0)."""
+    if tiles and aggregate == _COUNT:
+        return -(-tiles // COUNTS_A_CELL)
+    return max(tiles, 1) * (2 if aggregate in (_FIRST, _LAST) else 1)
 
 
 def accumulator_cells(aggregate: int, tiles: int) -> int:
     """Cells of an accumulator with so many tiles (0: lifetime)."""
-    return 1 + tiles * tile_cells(aggregate) if tiles else tile_cells(aggregate)
+    return (1 if tiles else 0) + tile_cells(aggregate, tiles)
 
 
 @kernel
@@ -62,8 +69,26 @@ def tile_of(plan, acc, time):
 
 
 @part
+def count_in(cells, first, tile):
+    """The count in a tile of a ring whose tiles begin at `first`."""
+    pair = int(cells[first + tile // 2])
+    return pair >> COUNT_BITS if tile & 1 else pair & MOST_COUNT
+
+
+@part
+def put_count(cells, first, tile, count):
+    """Put a count into a tile of a ring whose tiles begin at `first`."""
+    at = first + tile // 2
+    pair = int(cells[at])
+    if tile & 1:
+        cells[at] = float((pair & MOST_COUNT) | (count << COUNT_BITS))
+    else:
+        cells[at] = float((pair >> COUNT_BITS << COUNT_BITS) | count)
+
+
+@part
 def merge(aggregate, cells, at, value, time):
-    """Merge one value into the tile at `at`."""
+    """Merge one value into the tile at `at`, which shares its cells with no other."""
     if aggregate == _COUNT:
         cells[at] += 1.0
     elif aggregate == _SUM:
@@ -93,14 +118,15 @@ def roll(plan, acc, cells, tile):
     aggregate = plan.acc_aggregate[acc]
     width = 2 if aggregate == _FIRST or aggregate == _LAST else 1
     newest = cells[cell]
-    steps = tiles
-    if newest == newest:
-        steps = min(tiles, tile - int(newest))
+    steps = min(tiles, tile - int(newest)) if newest == newest else 0  # all are empty before the first event
     empty = empty_tile(aggregate)
     for step in range(steps):
-        at = cell + 1 + ((tile - step) % tiles) * width
-        for k in range(width):
-            cells[at + k] = empty
+        passed = (tile - step) % tiles
+        if aggregate == _COUNT:
+            put_count(cells, cell + 1, passed, 0)
+        else:
+            for k in range(width):
+                cells[cell + 1 + passed * width + k] = empty
     if not newest >= tile:
         cells[cell] = tile
 
@@ -117,8 +143,12 @@ def take(plan, acc, cells, value, time):
     if age >= tiles:
         return True
     roll(plan, acc, cells, tile)
-    width = 2 if aggregate == _FIRST or aggregate == _LAST else 1
-    merge(aggregate, cells, cell + 1 + (tile % tiles) * width, value, time)
+    if aggregate == _COUNT:
+        count = count_in(cells, cell + 1, tile % tiles)
+        put_count(cells, cell + 1, tile % tiles, min(count + 1, MOST_COUNT))
+    else:
+        width = 2 if aggregate == _FIRST or aggregate == _LAST else 1
+        merge(aggregate, cells, cell + 1 + (tile % tiles) * width, value, time)
     return age >= plan.acc_least_tiles[acc]
 
 
@@ -148,13 +178,16 @@ def read_ring(plan, acc, window_tiles, cells):
     slot = first % tiles - 1
     for _ in range(first, last + 1):
         slot = slot + 1 if slot + 1 < tiles else 0
+        if aggregate == _COUNT:
+            total += count_in(cells, cell + 1, slot)
+            continue
         if aggregate == _FIRST or aggregate == _LAST:
             value = cells[cell + 1 + slot * 2]
             if value == value and (aggregate == _LAST or total != total):
                 total = value
             continue
         value = cells[cell + 1 + slot]
-        if aggregate == _COUNT or aggregate == _SUM:
+        if aggregate == _SUM:
             total += value
         elif aggregate == _MIN:
             if not total <= value and value == value:

@@ -383,7 +383,7 @@ class Layout:
         for accumulator in self.accumulators:
             if accumulator.entity == entity:
                 first = accumulator.cell + (1 if accumulator.tiles else 0)
-                last = first + max(accumulator.tiles, 1) * tile_cells(accumulator.aggregate)
+                last = first + tile_cells(accumulator.aggregate, accumulator.tiles)
                 row[first:last] = empty_tile(int(accumulator.aggregate))
         return row
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cells import ACCUMULATOR, CONTACTS, JOURNEY, Block, Cells, EntityCells
+from models.features import COUNT_BITS, COUNTS_A_CELL, MOST_COUNT
 from models.layout import Layout
 from models.metrics import CHANNEL, EVENT_TYPE
 from models.plan import ANCHOR, DEADLINE, STAGE, TIMER
@@ -68,8 +69,8 @@ class Migration:
         goal = target[:, new.first : new.first + new.count]
         if new.kind == JOURNEY and (old.stages, old.timers) != (new.stages, new.timers):
             self._journey(old, source, new, goal)
-        elif new.kind == ACCUMULATOR and old.tiles != new.tiles:
-            _turn_ring(source, old.tiles, goal, new.tiles)
+        elif new.kind == ACCUMULATOR and (old.tiles, old.shared) != (new.tiles, new.shared):
+            _turn_ring(old, source, new, goal)
         elif new.kind == CONTACTS:
             kept = min(old.count, new.count)  # the newest are first
             goal[:, :kept] = source[:, :kept]
@@ -98,16 +99,33 @@ def _renumbered(old: tuple[str, ...], new: tuple[str, ...]) -> NDArray[np.int64]
     return np.array([number.get(name, GONE) for name in old], np.int64)
 
 
-def _turn_ring(source: Rows, old_tiles: int, goal: Rows, new_tiles: int) -> None:
-    """The newest tiles of a ring in one of another length; both float64[n, 1 + tiles * width]."""
-    width = (source.shape[1] - 1) // old_tiles
+def _turn_ring(old: Block, source: Rows, new: Block, goal: Rows) -> None:
+    """The newest tiles of a ring in one of another length, or with another number of tiles in a cell."""
     filled = ~np.isnan(source[:, 0])
-    rows, newest = np.flatnonzero(filled), source[filled, 0].astype(np.int64)
-    goal[filled, 0] = newest
-    for back in range(min(old_tiles, new_tiles)):
+    rows, newest = np.arange(np.count_nonzero(filled)), source[filled, 0].astype(np.int64)
+    before, after = _tiles(old, source[filled]), _tiles(new, goal[filled])
+    for back in range(min(old.tiles, new.tiles)):
         tile = newest - back
-        for k in range(width):
-            goal[rows, 1 + tile % new_tiles * width + k] = source[rows, 1 + tile % old_tiles * width + k]
+        after[rows, tile % new.tiles] = before[rows, tile % old.tiles]
+    goal[filled] = np.column_stack([newest, _cells(new, after)])
+
+
+def _tiles(block: Block, rows: Rows) -> Rows:
+    """What is in the tiles of rings: float64[n, tiles, values of a tile]."""
+    if block.shared == 1:
+        return rows[:, 1:].reshape(len(rows), block.tiles, -1)
+    pairs = rows[:, 1:].astype(np.int64)
+    tiles = np.stack([pairs & MOST_COUNT, pairs >> COUNT_BITS], axis=2).reshape(len(rows), -1)
+    return tiles[:, : block.tiles, None].astype(np.float64)
+
+
+def _cells(block: Block, tiles: Rows) -> Rows:
+    """The cells that hold these tiles: float64[n, cells]."""
+    if block.shared == 1:
+        return tiles.reshape(len(tiles), -1)
+    counts = np.zeros((len(tiles), (block.count - 1) * COUNTS_A_CELL))
+    counts[:, : block.tiles] = np.minimum(tiles[:, :, 0], MOST_COUNT)
+    return counts[:, ::2] + counts[:, 1::2] * 2.0**COUNT_BITS
 
 
 def _compared(old: EntityCells, new: EntityCells) -> Iterator[str]:

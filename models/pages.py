@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -14,7 +14,8 @@ from models.jit import kernel
 from models.plan import PAGE_ROWS
 from models.texts import Bytes, Ints, Texts, starts_of
 
-PAGE_FORMAT = 1
+FORMATS: Final = (1, 2)  # that are read; in the first a cell holds one tile (`Block.shared`), which a migration changes
+PAGE_FORMAT: Final = FORMATS[-1]
 
 
 class Page(msgspec.Struct, frozen=True, array_like=True):
@@ -140,8 +141,9 @@ def read(blob: bytes, type_: type[Kept]) -> Kept:
         found = msgspec.msgpack.decode(blob, type=type_)
     except msgspec.DecodeError as error:
         raise PageError(f"a record of the state is damaged, or of a newer version: {error}") from None
-    if found.format != PAGE_FORMAT:
-        raise PageError(f"a record of the state has format {found.format}; this version reads {PAGE_FORMAT}")
+    if found.format not in FORMATS:
+        known = " and ".join(map(str, FORMATS))
+        raise PageError(f"a record of the state has format {found.format}; this version reads {known}")
     return found
 
 

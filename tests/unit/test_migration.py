@@ -127,6 +127,21 @@ def test_a_longer_window_starts_with_what_is_known_and_leaves_the_shorter_one_al
     assert "customer: feature transfers starts empty" in moved.shard.migration
 
 
+@pytest.mark.parametrize(("before", "after"), [("5h", "8h"), ("8h", "5h"), ("3h", "7h")])
+def test_counts_are_kept_in_a_ring_of_another_length(before: str, after: str) -> None:
+    """Two tiles share a cell, and of an odd number one has its own."""
+
+    def of(window: str) -> Catalogue:
+        return catalogue(
+            TEXT
+            + f'[[feature]]\nname = "seen"\non = ["login"]\naggregate = "count"\nwindow = "{window}"\ntile = "1h"\n'
+        )
+
+    log = records([{"event": "login", "at": START + hour * HOUR} for hour in range(11) for _ in range(hour + 1)])
+    moved, known = Worker(of(before)).feed(log).restart(of(after)), min(int(before[0]), int(after[0]))
+    assert moved.shard.profile("c1")["features"]["seen"] == sum(range(12 - known, 12))
+
+
 def test_back_again_nothing_is_lost_but_what_was_dropped() -> None:
     log = random_records(7, 500)
     there = Worker(catalogue(TEXT)).feed(log)
