@@ -31,6 +31,7 @@ from models.plan import (
     SnapshotColumn,
     Status,
 )
+from models.prefetch import AHEAD, ask
 from models.rules import add_considered, consider, fill, gates_passed, holds, score_of, value_of
 from models.timers import cells_of, kind_of, next_deadline, queue, ref_of, row_of
 
@@ -59,6 +60,8 @@ _RECORD: Final = int(SnapshotColumn.RECORD)
 _ENTITY: Final = int(SnapshotColumn.ENTITY)
 _ROW: Final = int(SnapshotColumn.ROW)
 _VALUES: Final = int(SnapshotColumn.VALUES)
+LINE_CELLS: Final = 8  # of a cache line
+FIRST_CELLS: Final = 32  # of a row, to ask for: those of every row and of its journeys
 
 
 @part
@@ -205,6 +208,26 @@ def apply(plan, state, batch, out, record):
     consider_rules(plan, state, batch, out, record, count)
 
 
+@part
+def ask_for_rows(plan, state, batch, record):
+    """Ask for the cells that an event of a declared type looks at first: those of its journeys and accumulators."""
+    event_type = batch.event_type[record]
+    if event_type < 0:
+        return
+    entities = batch.rows.shape[1]
+    ask(state.ids[batch.rows[record, 0]], 0)
+    for entity in range(entities):
+        row = batch.rows[record, entity]
+        if row < 0:
+            continue
+        cells = cells_of(state, 1 if entity else 0, row)
+        for cell in range(0, FIRST_CELLS, LINE_CELLS):
+            ask(cells, cell)
+        group = event_type * entities + entity
+        for k in range(plan.event_acc_bounds[group], plan.event_acc_bounds[group + 1]):
+            ask(cells, plan.acc_cell[plan.event_acc[k]])
+
+
 @kernel
 def run(plan, state, batch, out, first, release):
     """Work through the records from `first`; returns (the record reached, why it paused).
@@ -212,7 +235,10 @@ def run(plan, state, batch, out, first, release):
     It pauses before the first record whose clock is not before `release`, ms.
     """
     heap_room = 2 * len(plan.journey_entity) + 1
-    for record in range(first, len(batch.timestamp)):
+    records = len(batch.timestamp)
+    for record in range(first, records):
+        if record + AHEAD < records:
+            ask_for_rows(plan, state, batch, record + AHEAD)
         if state.numbers[HEAP] + heap_room > len(state.heap_ref):
             return record, _HEAP_FULL
         if max(state.numbers[CLOCK], batch.timestamp[record]) >= release:
@@ -227,7 +253,7 @@ def run(plan, state, batch, out, first, release):
             apply(plan, state, batch, out, record)
         else:
             out.status[record] = _UNKNOWN if event_type == -1 else _NOT_AN_EVENT
-    return len(batch.timestamp), _DONE
+    return records, _DONE
 
 
 @kernel

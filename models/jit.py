@@ -34,6 +34,7 @@ KERNELS: Final = (
     "names",
     "pages",
     "plan",
+    "prefetch",
     "programs",
     "record_batches",
     "routing",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.hashing import xxh64
 from models.jit import kernel, part
+from models.prefetch import AHEAD, ask
 from models.texts import Bytes, Ints, Texts, equal_bytes, value_at
 
 ROWS, BYTES = 0, 1  # of Names.used
@@ -119,6 +120,17 @@ def fill_slots(hashes, count, slots):
 
 
 @part
+def ask_for_name(names, key):
+    """Ask for what tells whether the first row in a key's slot is its row."""
+    row = names.slots[key & (len(names.slots) - 1)] - 1
+    if row >= 0:
+        ask(names.hash, row)
+        ask(names.group, row)
+        ask(names.start, row)
+        ask(names.size, row)
+
+
+@part
 def find_or_add(names, data, start, size, hashed, group):
     """The row of a name, hashed by xxh64; a new one where there is none. There must be room."""
     mask = len(names.slots) - 1
@@ -158,6 +170,10 @@ def find(names, data, start, size, hashed, group):
 def find_rows(names, data, start, size, hashes, wanted, rows):
     """rows[i] = the row of text i where wanted[i] is set; new ones are made in order."""
     for i in range(len(start)):
+        if i + 2 * AHEAD < len(start):
+            ask(names.slots, mixed(hashes[i + 2 * AHEAD], 0) & (len(names.slots) - 1))
+        if i + AHEAD < len(start):
+            ask_for_name(names, mixed(hashes[i + AHEAD], 0))
         if wanted[i]:
             rows[i] = find_or_add(names, data, start[i], size[i], hashes[i], 0)
 

@@ -81,6 +81,7 @@ def test_a_lake_that_is_away_is_waited_for(apache_kafka: Any, topic_prefix: str,
     lake, away, in_log = Path(settings.lake), tmp_path / "away", records_of(settings)
 
     async def take_away_and_bring_back(worker: Worker) -> bool:
+        worker.on_output = lambda output: time.sleep(0.02)  # so that the log lasts until the lake is missed
         await until(lambda: worker.events > 1000, "events")
         lake.rename(away)
         lake.touch()  # a file where the folder was: root may write everywhere else
@@ -90,6 +91,7 @@ def test_a_lake_that_is_away_is_waited_for(apache_kafka: Any, topic_prefix: str,
         seen = worker.events
         await asyncio.sleep(2)
         assert worker.events == seen < in_log
+        worker.on_output = None
         lake.unlink()
         away.rename(lake)
         await until(lambda: worker.events >= in_log, "all events")
