@@ -16,6 +16,7 @@ from streams import app, logs
 from streams.catalogues import read_catalogue
 from streams.compiling import ensure_kernels
 from streams.settings import Settings
+from streams.stacks import show_stacks
 from streams.topics import ensure_topics
 from streams.web import serving
 from streams.worker import Worker
@@ -46,6 +47,7 @@ async def until_signal(worker: Worker) -> bool:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, show_stacks)
     async with serving(worker):
         await stop.wait()
         _end_in_time()

@@ -22,6 +22,7 @@ from tests.forked import Forked
 ROOT = Path(__file__).parents[1]
 POLL_S = 0.2
 STOP_S = 25
+STACKS_S = 2.0  # until a worker has said where it stands
 
 
 def options(settings: Settings) -> list[str]:
@@ -78,6 +79,13 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float, log: Pa
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}\n{tail(log) if log else ''}")
         time.sleep(POLL_S)
+
+
+def stacks(process: subprocess.Popen[bytes], log: Path) -> str:
+    """The whole log of a worker, and in it where each of its threads and tasks stands now."""
+    process.send_signal(signal.SIGUSR1)
+    time.sleep(STACKS_S)
+    return log.read_text(errors="replace")
 
 
 def tail(log: Path) -> str:

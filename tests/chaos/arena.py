@@ -214,7 +214,10 @@ class Arena:
         with workers.ended(workers.start_worker(self.settings, log)) as last:
             text = "restored partition"
             wanted = self.settings.partitions
-            workers.wait_for(lambda: log.read_text().count(text) >= wanted, "every partition is restored", 120, log)
+            try:
+                workers.wait_for(lambda: log.read_text().count(text) >= wanted, "every partition is restored", 120)
+            except AssertionError as error:
+                raise ChaosError(f"{self.name}: {error}{workers.stacks(last, log)}") from None
             workers.stop(last, log)
 
     def _oracle(self) -> Path:

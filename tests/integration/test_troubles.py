@@ -25,7 +25,7 @@ from streams.state_log import FencedError, FencedLog
 from streams.watchdog import StuckError
 from streams.worker import UnsavedError, Worker
 from tests.integration.worked import assert_exact, prepare, records_of, repeats
-from tests.workers import STOP_S, archived, ended, options, start, start_worker, stop, tail, wait_for
+from tests.workers import STOP_S, archived, ended, options, stacks, start, start_worker, stop, tail, wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 LAYOUT = Layout.compile(read_catalogue())
@@ -227,7 +227,10 @@ def test_sigterm_at_any_time_ends_a_worker_well(after_s: float, apache_kafka: An
 
 
 def test_ctrl_c_saves_what_was_done(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
-    """SIGINT in the middle of a log ends a worker with 0, at a checkpoint; the next start goes on from there."""
+    """SIGINT in the middle of a log ends a worker with 0, at a checkpoint; the next start goes on from there.
+
+    That one says on SIGUSR1 where it stands, and goes on.
+    """
     settings, records = prepare(
         apache_kafka, topic_prefix, tmp_path, events=60_000, fetch_records=200, partitions=2, checkpoint_s=300,
         checkpoint_max_s=600,
@@ -243,6 +246,8 @@ def test_ctrl_c_saves_what_was_done(apache_kafka: Any, topic_prefix: str, tmp_pa
         wait_for(lambda: restored(logs[1]) == 2, "a restore", DEADLINE_S, logs[1])
         starts = map(int, re.findall(r"next offset (\d+), 0 outputs sent since", logs[1].read_text()))
         assert sum(starts) == worked
+        stood = stacks(worker, logs[1])
+        assert "Thread 0x" in stood and re.search(r"^task .*: serve.py:\d+ until_signal > ", stood, re.MULTILINE), stood
         stop(worker, logs[1])
     assert repeats(settings) == 0
 
