@@ -55,6 +55,15 @@ def source_of(output: BatchOutput) -> str:
     return f"{output.columns.topic}-{output.partition}"
 
 
+def let_go(added: list[Added]) -> Iterator[Added]:
+    """Each in its turn, and not kept any longer: freed all at once, the outputs of a minute hold the interpreter's lock
+    for 350 ms.
+    """
+    added.reverse()
+    while added:
+        yield added.pop()
+
+
 def gathered(added: Iterable[Added]) -> Iterator[Added]:
     """Small outputs of one source that follow one another, as one: tables of few rows cost as much as those of many."""
     groups: dict[str, _Group] = {}

@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from models.catalogue import Catalogue
 from models.outputs import BatchOutput
 from sinks.day_files import remove, write_days
-from sinks.parts import Added, Part, gathered, source_of
+from sinks.parts import Added, Part, gathered, let_go, source_of
 from sinks.rows import POSITIONS, RowMaker, position_of
 from sinks.schemas import DAY, EVENTS, LakeTable, tables
 
@@ -151,7 +151,7 @@ class Lake:
             added, self._added = self._added, []
             self._taken_rows, self._added_rows = self._taken_rows + self._added_rows, 0
             positions = dict(self._positions)
-        for one in gathered(added):
+        for one in gathered(let_go(added)):
             for name, part in one.parts(self._make):
                 self._rows.setdefault(name, []).append(part)
         try:

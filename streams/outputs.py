@@ -27,6 +27,7 @@ from streams.settings import Settings
 from streams.troubles import Troubles
 
 CLOSE_S = 2.0
+SETTLED = 500  # sends that are looked at in one step of the event loop: a millisecond; a checkpoint has up to 50,000
 NO_IDS = (
     "the broker gives producers no ids, without which there is no transaction: for the broker of `zhice broker` start "
     "with --no-transactions, and no more than one worker"
@@ -119,10 +120,12 @@ class Outputs:
     async def settle(self, sent: list[Sent]) -> None:
         """Wait until all of it is acknowledged. Raises KafkaError for what failed; it then counts as not sent."""
         with self.troubles.named("the broker", "the broker does not acknowledge what the worker sent"):
-            for one in sent:
+            for number, one in enumerate(sent, 1):
                 metadata = await acknowledgement(one.acknowledged)
                 if metadata.offset >= 0:  # unknown where the broker had it already
                     self.ends[one.topic, one.partition] = metadata.offset + one.records
+                if number % SETTLED == 0:
+                    await asyncio.sleep(0)  # record batches go on meanwhile
 
     def remember(self, topic: str, partition: int, end: int, sent: Collection[bytes]) -> None:
         """Outputs of a partition from offset `end` on were sent after its last checkpoint; digests of `digest`."""
