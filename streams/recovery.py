@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from models.layout import Layout
 from models.shard import Shard
 from streams import clients, steps
+from streams.memory import give_back
 from streams.outputs import OUTPUT_KINDS, Outputs, digest
 from streams.settings import Settings
 from streams.standby import Standby
@@ -72,7 +73,7 @@ class Recovery:
         try:
             copy = await self._read_state(reader, partition)
             events = self.settings.topic("events")
-            shard = await asyncio.to_thread(Shard.restore, self.layout, events, partition, copy.records())
+            shard = await asyncio.to_thread(_restored, self.layout, events, partition, copy.records())
             steps.reached(Step.STATE_READ)
             source = TopicPartition(events, partition)
             oldest = (await reader.beginning_offsets([source]))[source]
@@ -176,3 +177,10 @@ class Recovery:
                 f"{tp.topic}-{tp.partition} ends at {end}, before the checkpoint at {shard.next_offset}: the topic was "
                 f"made anew. Delete {self.settings.topic('state')} and take another --app, or take another --prefix"
             )
+
+
+def _restored(layout: Layout, topic: str, partition: int, records: Iterable[tuple[bytes, bytes]]) -> Shard:
+    """A shard from its pages, which took as much memory again while they were read."""
+    shard = Shard.restore(layout, topic, partition, records)
+    give_back()
+    return shard
