@@ -11,8 +11,8 @@ import msgspec
 
 from models.catalogue import Journey
 from models.compiler import Accumulator
-from models.features import COUNTS_A_CELL
-from models.plan import JOURNEY_CELLS, ROW_CELLS, Aggregate
+from models.features import tiles_in_a_cell
+from models.plan import JOURNEY_CELLS, ROW_CELLS
 
 if TYPE_CHECKING:
     from models.layout import Entity, Layout
@@ -96,8 +96,7 @@ def _blocks(layout: Layout, entity: int, names: list[str]) -> Iterator[Block]:
             yield Block(JOURNEY, journey.name, first, JOURNEY_CELLS, journey.stages, timers)
     for accumulator, name in zip(layout.accumulators, names, strict=True):
         if accumulator.entity == entity:
-            shared = COUNTS_A_CELL if accumulator.tiles and accumulator.aggregate == Aggregate.COUNT else 1
-            tiles = accumulator.tiles
+            tiles, shared = accumulator.tiles, tiles_in_a_cell(accumulator.aggregate, accumulator.tiles)
             yield Block(ACCUMULATOR, name, accumulator.cell, accumulator.cells, tiles=tiles, shared=shared)
     for rule in layout.rules:
         if rule.entity == entity:

@@ -27,11 +27,15 @@ MOST_COUNT: Final = (1 << COUNT_BITS) - 1  # events of an entity in one tile; wh
 COUNTS_A_CELL: Final = 2
 
 
+def tiles_in_a_cell(aggregate: int, tiles: int) -> int:
+    """How many tiles of a ring of so many (0: lifetime) share a cell."""
+    return COUNTS_A_CELL if tiles and aggregate == _COUNT else 1
+
+
 def tile_cells(aggregate: int, tiles: int) -> int:
     """Cells of so many tiles of a ring, or of the one of a lifetime (0)."""
-    if tiles and aggregate == _COUNT:
-        return -(-tiles // COUNTS_A_CELL)
-    return max(tiles, 1) * (2 if aggregate in (_FIRST, _LAST) else 1)
+    width = 2 if aggregate in (_FIRST, _LAST) else 1
+    return -(-max(tiles, 1) // tiles_in_a_cell(aggregate, tiles)) * width
 
 
 def accumulator_cells(aggregate: int, tiles: int) -> int:
@@ -143,12 +147,12 @@ def take(plan, acc, cells, value, time):
     if age >= tiles:
         return True
     roll(plan, acc, cells, tile)
+    slot = tile % tiles
     if aggregate == _COUNT:
-        count = count_in(cells, cell + 1, tile % tiles)
-        put_count(cells, cell + 1, tile % tiles, min(count + 1, MOST_COUNT))
+        put_count(cells, cell + 1, slot, min(count_in(cells, cell + 1, slot) + 1, MOST_COUNT))
     else:
         width = 2 if aggregate == _FIRST or aggregate == _LAST else 1
-        merge(aggregate, cells, cell + 1 + (tile % tiles) * width, value, time)
+        merge(aggregate, cells, cell + 1 + slot * width, value, time)
     return age >= plan.acc_least_tiles[acc]
 
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from pathlib import Path
 
 import pytest
 
 from streams.memory import give_back
+from tests.fuzz.memory import resident_bytes
 
 BLOCK = 100_000  # bytes; below what glibc maps apart
 BLOCKS = 2_000
-STATUS = Path("/proc/self/status")
-
-
-def resident_bytes() -> int:
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no malloc_trim")
