@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -151,8 +151,26 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
     try:
         await asyncio.wait_for(producer.stop(), CLOSE_S)
     except (KafkaError, TimeoutError):
-        await producer._sender.close()  # else it would still send what was given up, when the broker is back
+        await _end_sender(producer)
         await producer.client.close()
+
+
+async def _end_sender(producer: AIOKafkaProducer) -> None:
+    """Else it would still send what was given up, when the broker is back.
+
+    A sender that is cancelled waits for the tasks that it began, and one that looks for the coordinator of a
+    transaction does so until it finds it: all are cancelled.
+    """
+    tasks = [task for task in asyncio.all_tasks() if _bound_to(task) is producer._sender]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _bound_to(task: asyncio.Task[Any]) -> object:
+    """Whose method a task runs; None for one that runs no method."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return frame.f_locals.get("self") if frame else None
 
 
 async def send_items(

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -205,13 +205,9 @@ def disk_full(ground: Ground, sizes: Sizes) -> Outcome:
 
 def _fill(arena: Arena, ballast: Path) -> None:
     said = arena.fleet.count(ALARM)
-    with ballast.open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(1 << 16))
-                file.flush()
-        except OSError:
-            pass
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):  # what a buffer keeps would fail when it is closed
+        while True:
+            file.write(bytes(1 << 16))
     took_s = arena.until(lambda: arena.fleet.count(ALARM) > said, "an alarm", ALARM_S)
     arena.notes.append(f"alarm {took_s:.1f} s after the disk was full")
     arena.pause(3, 8)

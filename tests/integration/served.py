@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.broker import free_port
+from tests.workers import STOP_S, stacks
 
 TOKEN = "offen-0451"
 DEADLINE_S = 60
@@ -68,7 +69,14 @@ class Worker:
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(25)
+        return self.wait(STOP_S)
+
+    def wait(self, timeout_s: float) -> int:
+        """The exit code of one that ends by itself; fails with its log and where it stands if it does not."""
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"not ended within {timeout_s:g} s\n{stacks(self.process, self.log)}") from None
 
     def __enter__(self) -> Self:
         return self

@@ -124,7 +124,7 @@ def test_a_password_that_is_changed_meanwhile_is_named_and_ends_the_worker(
         secure_kafka.broker.kill()
         secure_kafka.broker.restart()
         until(lambda: "refuses user 'leaver'" in str(worker.health()[1].get("reason")), lambda: worker.health())
-        assert worker.process.wait(60) == 1
+        assert worker.wait(60) == 1
     said = worker.log.read_text()
     assert re.search(r"zhice: \S+ refuses user 'leaver' by SCRAM-SHA-512.*Nothing is lost", said), said[-3000:]
 

@@ -126,6 +126,28 @@ def test_a_broker_that_is_away_is_waited_for(topic_prefix: str, tmp_path: Path) 
         assert_exact(settings, records)
 
 
+@pytest.mark.skipif(bool(missing_for_apache_kafka()), reason="a broker that goes away is a process of this machine")
+def test_a_log_is_closed_while_its_transaction_looks_for_a_broker(topic_prefix: str, tmp_path: Path) -> None:
+    """A producer looks for its coordinator for ever; a worker that is ended or gives a partition away does not wait."""
+    with ApacheKafka() as broker:
+        settings, _ = prepare(broker, topic_prefix, tmp_path, events=1000, partitions=2)
+
+        async def write_and_close() -> None:
+            log = FencedLog(settings, 0)
+            await log.open()
+            broker.kill()
+            before = asyncio.all_tasks()
+            writing = asyncio.create_task(log.write(0, [(b"page", b""), (b"closing", b"")], 0, {}))
+            await asyncio.sleep(1)
+            await asyncio.wait_for(log.close(), STOP_S)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            left = [task for task in asyncio.all_tasks() - before if "Sender" in str(task)]
+            assert not left
+
+        asyncio.run(write_and_close())
+
+
 def test_after_an_error_of_kafka_the_worker_begins_again(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
     """From its last checkpoint, in the same process; what it had sent is not sent again."""
     settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=20_000, fetch_records=200, partitions=2)
