@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter, defaultdict
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +14,18 @@ from models.gates import Candidate, decision_of, passes_alone
 from models.layout import Layout
 from models.plan import PAGE_ROWS, Batch, Out, Status
 from models.policies import ARBITRATION, COOLDOWN
-from models.quiet import NEVER
 from models.shard_rows import Rows
+from models.waiting import Waiting
 
 MARKETING = "marketing"
 
 
 class Judge:
-    """`held`: in the order in which they came up, of which the first `saved` are in the state as they are."""
+    """`held`: the candidates that quiet hours hold."""
 
     def __init__(self, layout: Layout, rows: Rows) -> None:
         self.layout, self.rows = layout, rows
-        self.held: list[Candidate] = []
-        self.saved = 0
+        self.held = Waiting()
         self._goal_events = np.zeros(len(layout.events), np.bool_)
         self._goal_events[[rule.goal_event for rule in layout.rules if rule.goal_event is not None]] = True
 
@@ -101,23 +99,17 @@ class Judge:
     def _hold(self, one: Candidate) -> None:
         if one.goal_met is None and one.rule.goal_event is not None:
             one.goal_met = False
-        at = bisect_right(self.held, _came_up(one), key=_came_up)  # one that is held anew goes back to its place
-        self.held.insert(at, one)
-        self.saved = min(self.saved, at)
+        self.held.add(one)
 
     def next_release(self, clock: int) -> int:
         """The clock at which one that is held, or that comes up from now on, is due at the earliest."""
-        held = min((one.until for one in self.held if one.until is not None), default=NEVER)
-        return min([held, *(quiet.next_end(clock) for quiet in self.layout.policies.quiet)])
+        return min([self.held.next_end, *(quiet.next_end(clock) for quiet in self.layout.policies.quiet)])
 
     def release(self, clock: int, moment: int, out: Out) -> list[Candidate]:
         """Those that are due at the clock of the record at an offset, as candidates of its moment."""
-        due = [one for one in self.held if one.until is not None and one.until <= clock]
-        if not due:
-            return due
-        self.saved = min(self.saved, self.held.index(due[0]))
-        self.held = [one for one in self.held if one.until is not None and one.until > clock]
-        self.reconsider(due, out)
+        due = self.held.release(clock)
+        if due:
+            self.reconsider(due, out)
         for one in due:
             one.moment, one.clock = moment, clock
         return due
@@ -134,28 +126,17 @@ class Judge:
 
     def note_goals(self, columns: Columns, batch: Batch, status: NDArray[np.int8], first: int, end: int) -> None:
         """Let held candidates know of the goals among records first … end - 1."""
-        waiting = defaultdict(list)
-        for number, one in enumerate(self.held):
-            if one.goal_met is False:
-                waiting[one.customer_row].append(number)
-        if not waiting:
+        if not self.held.any_hoping:
             return
         applied = first + np.flatnonzero(status[first:end] == Status.APPLIED)
         for record in applied[self._goal_events[batch.event_type[applied]]].tolist():
-            for number in waiting.get(int(batch.rows[record, 0]), ()):
-                one = self.held[number]
+            for one in self.held.hoping(int(batch.rows[record, 0])):
                 if one.rule.goal_event == batch.event_type[record] and _is_later(one, columns, batch, record):
-                    one.goal_met = True
-                    self.saved = min(self.saved, number)
+                    self.held.meet(one)
 
 
 def _is_marketing(one: Candidate) -> bool:
     return one.rule.rule.kind == MARKETING
-
-
-def _came_up(one: Candidate) -> tuple[int, int]:
-    """By this candidates of a partition are in the order in which they came up."""
-    return one.evidence.offset, one.seq
 
 
 def _is_later(one: Candidate, columns: Columns, batch: Batch, record: int) -> bool:

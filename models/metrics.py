@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.jit import kernel
+from models.plan import Batch, Status
 
 MINUTE_MS: Final = 60_000
 # columns of open rows, int64[n, 6]
@@ -17,6 +20,7 @@ OTHER_CHANNEL: Final = -1  # one that the catalogue does not declare
 NO_CHANNEL: Final = -2
 _ROW_BITS: Final = 40  # of a customer's row
 _MOST_CODES: Final = 2**62
+_APPLIED: Final = int(Status.APPLIED)
 
 
 @dataclass(slots=True)
@@ -57,47 +61,35 @@ class Metrics:
         self.saved = 0
         self._room = self.rows  # begins with `rows`
 
-    def add(
-        self,
-        clock: NDArray[np.int64],
-        event_type: NDArray[Any],
-        channel: NDArray[np.float64],
-        event_time: NDArray[np.int64],
-        customer: NDArray[np.int64],
-        amount: NDArray[np.float64],
-    ) -> None:
-        """Add applied events; arrays of one length, `clock` in ms when each was applied."""
-        count = len(self.rows)
-        self._grow(count + len(clock))
-        rows = self.rows[count:]
-        rows[:, CLOCK_MINUTE] = clock // MINUTE_MS * MINUTE_MS
-        rows[:, EVENT_TYPE] = event_type
-        rows[:, CHANNEL] = np.where(np.isnan(channel), NO_CHANNEL, channel)
-        rows[:, EVENT_MINUTE] = event_time // MINUTE_MS * MINUTE_MS
-        rows[:, CUSTOMER] = customer
-        rows[:, AMOUNT] = np.where(np.isnan(amount), 0.0, amount).view(np.int64)
+    def add(self, batch: Batch, status: NDArray[np.int8], clock: int, amount: int, touched: NDArray[np.bool_]) -> None:
+        """Add the events of a batch that were applied, and mark their customers' rows as touched.
+
+        clock: ms, before the batch; amount: the column of what is added up, -1 for none.
+        """
+        self._grow(len(self.rows) + len(status))
+        end = _note(batch, status, clock, amount, touched, self._room, len(self.rows))
+        self.rows = self._room[:end]
 
     def _grow(self, count: int) -> None:
-        """Let `rows` have so many; the new ones are to be filled."""
+        """Have room for so many."""
         if count > len(self._room):
             room = np.empty((count * 3 // 2, COLUMNS), np.int64)
             room[: len(self.rows)] = self.rows
             self._room = room
-        self.rows = self._room[:count]
 
-    def close(self, clock: NDArray[np.int64], offset: NDArray[np.int64]) -> MetricRows:
-        """Close what the clock has left: clock, offset: int64[n], ascending, of a batch's records."""
-        if not len(self.rows) or not len(clock):
+    def close(self, timestamp: NDArray[np.int64], clock: int, offset: NDArray[np.int64]) -> MetricRows:
+        """Close what the clock has left with a batch's records; timestamp, ms, offset: int64[n]; clock: before them."""
+        if not len(self.rows) or not len(timestamp):
             return no_metrics()
-        minute = clock // MINUTE_MS * MINUTE_MS
-        closed = int(np.searchsorted(self.rows[:, CLOCK_MINUTE], minute[-1]))
-        if not closed:
+        last = max(clock, int(timestamp.max())) // MINUTE_MS * MINUTE_MS
+        if self.rows[0, CLOCK_MINUTE] >= last:
             return no_metrics()
+        closed = int(np.searchsorted(self.rows[:, CLOCK_MINUTE], last))
         rows, left = self.rows[:closed], self.rows[closed:].copy()
         self.rows, self._room, self.saved = left, left, 0
         groups = _groups(rows)
-        at = np.searchsorted(minute, groups.clock_minute, side="right")
-        groups.offset = offset[at]
+        minute = np.maximum(np.maximum.accumulate(timestamp), clock) // MINUTE_MS * MINUTE_MS
+        groups.offset = offset[np.searchsorted(minute, groups.clock_minute, side="right")]
         return groups
 
     def close_all(self, offset: int) -> MetricRows:
@@ -108,6 +100,27 @@ class Metrics:
         groups.offset = np.full(len(groups.events), offset, np.int64)
         self.rows, self.saved = self.rows[:0], 0
         return groups
+
+
+@kernel
+def _note(batch, status, clock, amount, touched, rows, at):
+    """Write the events that were applied to rows from `at` on; returns the position behind the last."""
+    floats = rows.view(np.float64)
+    for record in range(len(status)):
+        clock = max(clock, batch.timestamp[record])
+        if status[record] != _APPLIED:
+            continue
+        customer, channel = batch.rows[record, 0], batch.properties[record, 0]
+        touched[customer] = True
+        rows[at, CLOCK_MINUTE] = clock // MINUTE_MS * MINUTE_MS
+        rows[at, EVENT_TYPE] = batch.event_type[record]
+        rows[at, CHANNEL] = np.int64(channel) if channel == channel else NO_CHANNEL
+        rows[at, EVENT_MINUTE] = batch.event_time[record] // MINUTE_MS * MINUTE_MS
+        rows[at, CUSTOMER] = customer
+        value = batch.properties[record, amount] if amount >= 0 else np.nan
+        floats[at, AMOUNT] = value if value == value else 0.0
+        at += 1
+    return at
 
 
 def _groups(rows: NDArray[np.int64]) -> MetricRows:

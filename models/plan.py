@@ -216,14 +216,12 @@ def new_snapshots(rows: int, values: int) -> NDArray[np.float64]:
     return np.empty((rows, SnapshotColumn.VALUES + values))
 
 
-def new_out(records: int, registers: int, rules: int, room: int, snapshots: NDArray[np.float64]) -> Out:
-    """Buffers for a batch of `records`; `room` rows for what comes out, `snapshots` for those."""
-    counts = np.zeros(OUT_COUNTS, np.int64)
-    counts[SEQ_RECORD] = -1
+def new_out(registers: int, rules: int, room: int, snapshots: NDArray[np.float64]) -> Out:
+    """Buffers for a batch of no records; `room` rows for what comes out, `snapshots` for those."""
     return Out(
-        status=np.full(records, Status.NOT_AN_EVENT, np.int8),
-        late=np.zeros(records, np.bool_),
-        counts=counts,
+        status=np.empty(0, np.int8),
+        late=np.empty(0, np.bool_),
+        counts=_no_counts(),
         transitions=np.empty((room, len(TransitionColumn)), np.float64),
         candidates=np.empty((room, CandidateColumn.VALUES + registers), np.float64),
         snapshots=snapshots,
@@ -231,3 +229,15 @@ def new_out(records: int, registers: int, rules: int, room: int, snapshots: NDAr
         stack=np.empty(MAX_STACK, np.float64),
         considered=np.empty(max(rules, 1), np.int32),
     )
+
+
+def renewed(out: Out, records: int, snapshots: NDArray[np.float64]) -> Out:
+    """Buffers for a batch of so many records: what is kept of a batch is new, the rest is used again."""
+    status = np.full(records, Status.NOT_AN_EVENT, np.int8)
+    return out._replace(status=status, late=np.zeros(records, np.bool_), counts=_no_counts(), snapshots=snapshots)
+
+
+def _no_counts() -> NDArray[np.int64]:
+    counts = np.zeros(OUT_COUNTS, np.int64)
+    counts[SEQ_RECORD] = -1
+    return counts

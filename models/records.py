@@ -91,6 +91,8 @@ class Records(NamedTuple):
 
     def since(self, offset: int) -> Records:
         """The records from this offset on."""
+        if not self.count or self.offset[0] >= offset:
+            return self
         return self.take(slice(int(np.searchsorted(self.offset, offset)), None))
 
     def record(self, number: int) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,11 +27,12 @@ from models.plan import (
     TRANSITIONS,
     Batch,
     Out,
-    Status,
     new_out,
     new_snapshots,
+    renewed,
 )
 from models.profiles import Profiles
+from models.records import Records
 from models.shard_rows import Rows
 
 ROOM = 4096  # rows of the buffers for transitions and candidates
@@ -51,7 +53,8 @@ class Shard:
         self.migration: list[str] = []  # what a restore made of another catalogue's state
         self.unfinished: set[bytes] = set()  # pages of a checkpoint that was never finished; written anew by the next
         self._snapshots = new_snapshots(0, layout.profile_values)  # what is left of a block
-        self._room = max(ROOM, 2 * len(layout.catalogue.journeys) + 1, len(layout.rules) + 1)
+        room = max(ROOM, 2 * len(layout.catalogue.journeys) + 1, len(layout.rules) + 1)
+        self._buffers = new_out(layout.registers, len(layout.rules), room, self._snapshots)
 
     @property
     def clock(self) -> int:
@@ -80,8 +83,7 @@ class Shard:
 
     def new_out(self, records: int) -> Out:
         """Buffers for what the engine puts out about a batch of `records`."""
-        layout = self.layout
-        return new_out(records, layout.registers, len(layout.rules), self._room, self._snapshots)
+        return renewed(self._buffers, records, self._snapshots)
 
     def _new_snapshots(self) -> NDArray[np.float64]:
         """A block that holds all rows that wait for a snapshot."""
@@ -122,10 +124,15 @@ class Shard:
     def profile(self, customer_id: str) -> dict[str, Any] | None:
         """Features, tags and stages of a customer and of their instances; None for one that is not known here."""
         row = self.rows.customer_row(customer_id)
-        return None if row < 0 else next(self._profiles.of(np.array([row])))
+        if row < 0:
+            return None
+        (value,) = next(self._profiles.of(np.array([row]))).values.to_list()
+        profile: dict[str, Any] = msgspec.json.decode(value or b"")
+        return profile
 
-    def changed_profiles(self) -> Iterator[dict[str, Any]]:
-        """The profiles of customers that took events since the last call, each as of the moment at which it is made.
+    def changed_profiles(self) -> Iterator[Records]:
+        """The profiles of customers that took events since the last call, some at once, as of the moment at which they
+        are made.
 
         An entity that came after the first was made is not in them: its customer has changed again.
         """
@@ -155,19 +162,9 @@ class Shard:
     def _count(self, columns: Columns, batch: Batch, out: Out, first_clock: int) -> metrics.MetricRows:
         if not len(columns):
             return metrics.no_metrics()
-        clock = np.maximum(np.maximum.accumulate(columns.timestamp), first_clock)
-        applied = np.flatnonzero(out.status == Status.APPLIED)
-        self.rows.touched[batch.rows[applied, 0]] = True
         amount = self.layout.amount_column
-        self.metrics.add(
-            clock[applied],
-            columns.event_type[applied],
-            columns.properties[applied, 0],
-            columns.event_time[applied],
-            batch.rows[applied, 0],
-            columns.properties[applied, amount] if amount is not None else np.full(len(applied), np.nan),
-        )
-        return self.metrics.close(clock, columns.offset)
+        self.metrics.add(batch, out.status, first_clock, -1 if amount is None else amount, self.rows.touched)
+        return self.metrics.close(columns.timestamp, first_clock, columns.offset)
 
 
 class _Step:

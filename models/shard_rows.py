@@ -26,7 +26,7 @@ from models.plan import (
     TransitionColumn,
 )
 from models.texts import NULL, Texts
-from models.transitions import NO_STAGE, Transitions
+from models.transitions import NO_STAGE, Transitions, no_transitions
 
 FIRST_ROWS = 1024  # for which room is made at first; a multiple of PAGE_ROWS
 ADD_ROOM = 1.25  # rows for which `add` makes room, by row that it adds; memory that is not touched costs nothing
@@ -66,7 +66,7 @@ class Rows:
         rows = np.full((len(columns), len(self.layout.entities)), -1, np.int64)
         declared = columns.event_type >= 0
         ids = columns.texts(Field.CUSTOMER_ID)
-        self.customers = self.customers.with_room(int(declared.sum()), int(ids.size[declared].sum()))
+        self.customers = self.customers.with_room(len(columns), len(columns.data))  # each id is in its own record
         found = np.full(len(columns), -1, np.int64)
         find_rows(self.customers, ids.data, ids.start, ids.size, columns.customer_hash, declared, found)
         rows[:, 0] = found
@@ -170,6 +170,8 @@ class Rows:
 
     def transitions(self, values: NDArray[np.float64]) -> Transitions:
         """Rows of the engine's buffer, float64[m, TransitionColumn]."""
+        if not len(values):
+            return no_transitions()
         whole = np.where(np.isnan(values), NO_STAGE, values).astype(np.int64)
         column = {column: whole[:, column] for column in TransitionColumn}
         customers, entity_ids = self.names_of(column[TransitionColumn.KIND], column[TransitionColumn.ROW])

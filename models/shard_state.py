@@ -21,6 +21,7 @@ from models.metrics import Metrics
 from models.migration import GONE, Migration
 from models.names import entity_of, group_of, owner_of
 from models.plan import CLOCK, DEDUP_IDS, HEAP, PAGE_ROWS, PENDING
+from models.waiting import Waiting
 
 if TYPE_CHECKING:
     from models.shard import Shard
@@ -41,14 +42,14 @@ def dump(shard: Shard) -> list[tuple[bytes, bytes]]:
         for page in np.flatnonzero(pages_).tolist()
     }
     grown = _keys(METRICS, shard.metrics.saved, len(shard.metrics.rows), METRIC_ROWS)  # in one minute only added to
-    held = _keys(HELD, shard.judge.saved, len(shard.judge.held), HELD_ROWS)
+    held = _keys(HELD, shard.judge.held.saved, len(shard.judge.held), HELD_ROWS)
     keys = sorted(dirty.union(shard.unfinished, grown, held), key=_order)
     packers = [pages.Packer(templates) for templates in shard.rows.templates]
     records = [(key, _page(shard, packers, *_order(key))) for key in keys]
     state.dirty_customers[:] = False
     state.dirty_instances[:] = False
     shard.unfinished = set()
-    shard.metrics.saved, shard.judge.saved = len(shard.metrics.rows), len(shard.judge.held)
+    shard.metrics.saved, shard.judge.held.saved = len(shard.metrics.rows), len(shard.judge.held)
     closing = pages.Closing(
         format=pages.PAGE_FORMAT,
         cells=shard.layout.cell_map,
@@ -120,8 +121,7 @@ def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
             _load(shard, kind, pages.stack(read), migration)
     if migration is None:
         shard.rows.state.dirty_instances[:] = False  # rows that are made are dirty; these are as they were written
-    shard.judge.held = _held(shard, closing, committed)
-    shard.judge.saved = 0 if migration else closing.held
+    shard.judge.held = Waiting(_held(shard, closing, committed), 0 if migration else closing.held)
     shard.next_offset = closing.next_offset
     shard.metrics = Metrics(migration.metrics(metrics) if migration else metrics.copy())
     _resume(shard, closing.numbers)

@@ -79,4 +79,10 @@ class Transitions:
             )
 
 
+def no_transitions() -> Transitions:
+    none = np.empty(0, np.int64)
+    texts = Texts(np.empty(0, np.uint8), none, none)
+    return Transitions(none, none, none, none, none, none, np.empty(0, np.bool_), none, none, texts, texts)
+
+
 _NUMBERS: Final = tuple(name for name in Transitions.__slots__ if name not in ("record", "customers", "entity_ids"))

@@ -18,17 +18,14 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final
 
+from models.records import Records
 from streams import steps
 from streams.lake_commits import LakeCommits
-from streams.outputs import OUTPUT_KINDS, Item, Outputs, Sent
-from streams.state_log import Ends, Records, StateLog, Stray
+from streams.outputs import OUTPUT_KINDS, Outputs, Sent
+from streams.state_log import Ends, Pages, StateLog, Stray
 from streams.steps import Step
 from streams.troubles import Troubles
-
-PROFILES: Final = 50  # that are made at once: some milliseconds, in which no record batch is taken
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,8 @@ class Cut:
     clock: int  # ms
     next_offset: int
     sent: list[Sent]
-    pages: Records
-    profiles: Iterator[Item]
+    pages: Pages
+    profiles: Iterator[Records]
     strays: list[Stray]
 
 
@@ -76,8 +73,8 @@ class Checkpoints:
     async def _publish_profiles(self, cuts: list[Cut]) -> None:
         topic = self.outputs.settings.topic("profiles")
         for cut in cuts:
-            while some := list(islice(cut.profiles, PROFILES)):
-                await self.outputs.send(topic, cut.partition, cut.clock, some)
+            for records in cut.profiles:
+                await self.outputs.send_records(topic, cut.partition, records)
                 await asyncio.sleep(0)  # record batches go on meanwhile
 
     def _ends(self, partition: int) -> Ends:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 
-THRESHOLDS = (5_000, 3, 5_000)  # objects before a young collection, and how many of each before the next older one
+THRESHOLDS = (1_000, 3, 25_000)  # objects before a young collection, and how many of each before the next older one
 
 
 def set_collector() -> None:

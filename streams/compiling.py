@@ -56,6 +56,7 @@ def compile_kernels() -> int:
             lake.add(output)
         lake.add(shard.finish())
         shard.judge.reconsider([], shard.new_out(0))
+        list(shard.changed_profiles())
         lake.commit()
     restored = Shard.restore(layout, TOPIC, 0, shard.dump())
     with suppress(OSError):  # a folder that is not ours: numba keeps nothing there either

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -78,23 +78,23 @@ class Outputs:
         """Send transitions, decisions, triggers and bad rows to the partition of the same number."""
         partition, clock = output.partition, output.clock
         topic = self.settings.topic
-        triggers = [trigger_of(decision) for decision in output.decisions if decision.acted]
-        moves = transition_records.records_of(output.transitions, output.columns, self._pieces, clock)
-        await self.send_records(topic("transitions"), partition, moves)
-        await self.send(
-            topic("decisions"), partition, clock, ((d.customer_id.encode(), _encode(d), []) for d in output.decisions)
-        )
-        await self.send(
-            topic("triggers"),
-            partition,
-            clock,
-            ((t.customer_id.encode(), _encode(t), cloud_event(t.id, t.rule, t.decided_at)) for t in triggers),
-        )
-        rows = output.columns.bad_rows
-        await self.send(topic("bad-rows"), partition, clock, ((row.key, _encode(row), []) for row in rows))
+        if len(output.transitions):
+            moves = transition_records.records_of(output.transitions, output.columns, self._pieces, clock)
+            await self.send_records(topic("transitions"), partition, moves)
+        decisions = [(one.customer_id.encode(), _encode(one), []) for one in output.decisions]
+        await self.send(topic("decisions"), partition, clock, decisions)
+        triggers = [
+            (one.customer_id.encode(), _encode(one), cloud_event(one.id, one.rule, one.decided_at))
+            for one in map(trigger_of, (one for one in output.decisions if one.acted))
+        ]
+        await self.send(topic("triggers"), partition, clock, triggers)
+        bad_rows = [(row.key, _encode(row), []) for row in output.columns.bad_rows]
+        await self.send(topic("bad-rows"), partition, clock, bad_rows)
 
-    async def send(self, topic: str, partition: int, timestamp: int, items: Iterable[Item]) -> None:
+    async def send(self, topic: str, partition: int, timestamp: int, items: Sequence[Item]) -> None:
         """Send records in as few batches as fit, but for those that were sent before; timestamp: ms."""
+        if not items:
+            return
         if before := self._before.get((topic, partition)):
             items = [item for item in items if not self._is_repeat(before, *item[:2])]
         with self.troubles.named("the broker", "the broker does not take what the worker sends"):

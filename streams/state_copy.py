@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiokafka import ConsumerRecord
 
 from models.shard_state import CLOSING_KEY
-from streams.state_log import Ends, Records, read_ends
+from streams.state_log import Ends, Pages, read_ends
 
 
 class StateCopy:
@@ -28,7 +28,7 @@ class StateCopy:
         self._open = {}
         self.closing, self.ends = record.value, read_ends(record.headers)
 
-    def records(self) -> Records:
+    def records(self) -> Pages:
         """For `Shard.restore`: pages, the closing record, and the pages of a checkpoint that was never finished."""
         closing = [] if self.closing is None else [(CLOSING_KEY, self.closing)]
         return [*self._pages.items(), *closing, *self._open.items()]

@@ -29,7 +29,7 @@ COMPRESSION = "snappy"  # of pages: a third of the bytes; aiokafka's lz4 is its 
 ENDS_HEADER = "outputs"  # of a closing record: {kind of output: offset} from which on nothing is covered
 
 Ends = dict[str, int]
-Records = list[tuple[bytes, bytes]]
+Pages = list[tuple[bytes, bytes]]  # and behind them the closing record
 
 
 class Stray(NamedTuple):
@@ -60,7 +60,7 @@ class StateLog(Protocol):
     async def open(self) -> None:
         """Fence whoever wrote before."""
 
-    async def write(self, clock: int, records: Records, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
+    async def write(self, clock: int, records: Pages, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
         """A checkpoint: the records of `Shard.dump`, the source offset, the ends of the outputs, events to send on.
 
         Raises FencedError.
@@ -92,7 +92,7 @@ class FencedLog:
         )
         await self._producer.start()
 
-    async def write(self, clock: int, records: Records, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
+    async def write(self, clock: int, records: Pages, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
         async def fill(producer: AIOKafkaProducer) -> None:
             *pages, closing = records
             await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
@@ -152,7 +152,7 @@ class PlainLog:
     async def open(self) -> None:
         """Nobody can be fenced."""
 
-    async def write(self, clock: int, records: Records, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
+    async def write(self, clock: int, records: Pages, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
         *pages, closing = records
         producer = self._outputs.producer
         await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))

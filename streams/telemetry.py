@@ -59,7 +59,8 @@ class Telemetry:
             return Counter(name, about, labels, registry=self.registry)
 
         self._records = counter("zhice_records", "Records read, ticks and bad rows among them.")
-        self._events = counter("zhice_events", "Valid events, by what became of them.", "status")
+        events = counter("zhice_events", "Valid events, by what became of them.", "status")
+        self._of_status = {status: events.labels(name) for status, name in EVENT_STATUS.items()}
         self._late = counter("zhice_late_events", "Events too late for some feature.")
         self._bad_rows = counter("zhice_bad_rows", "Records that are no valid event.", "reason")
         self._candidates = counter("zhice_candidates", "Rules whose predicate held, once they are decided.", "rule")
@@ -87,8 +88,8 @@ class Telemetry:
         self._records.inc(len(output.columns))
         self._late.inc(int(np.count_nonzero(output.late)))
         counts = np.bincount(output.status, minlength=len(Status)).tolist()
-        for status, name in EVENT_STATUS.items():
-            self._events.labels(name).inc(counts[status])
+        for status, counter in self._of_status.items():
+            counter.inc(counts[status])
         for reason, count in Tally(row.reason.value for row in output.columns.bad_rows).items():
             self._bad_rows.labels(reason).inc(count)
         made = Tally((d.rule, d.channel, d.acted, d.gate or "") for d in output.decisions)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import numpy as np
 from faust.types import TP
 
@@ -24,7 +23,7 @@ from streams import steps
 from streams.batches import BatchConsumer, RecordBatch
 from streams.checkpoints import Checkpoints, Cut
 from streams.lake_commits import LakeCommits
-from streams.outputs import Item, Outputs
+from streams.outputs import Outputs
 from streams.ownership import Owned, Ownership
 from streams.recovery import Recovery
 from streams.settings import Settings
@@ -133,7 +132,8 @@ class Worker:
     def _keep_strays(self, columns: Columns, records: Records) -> None:
         """Keep for the next checkpoint what belongs to other partitions: it is sent on in the same transaction."""
         belongs = take_strays(columns, self.settings.partitions)
-        for partition in np.unique(belongs[belongs != columns.partition]).tolist():
+        elsewhere = belongs[belongs != columns.partition]
+        for partition in np.unique(elsewhere).tolist() if len(elsewhere) else ():
             stray = Stray(partition, records.take(np.flatnonzero(belongs == partition)))
             self._strays.setdefault(columns.partition, []).append(stray)
             self.telemetry.strays(columns.partition, stray.records.count)
@@ -193,14 +193,9 @@ class Worker:
             next_offset=shard.next_offset,
             sent=self.outputs.take_sent(number),
             pages=shard.dump(),
-            profiles=self._profiles(shard) if self.settings.profiles else iter(()),
+            profiles=iter(shard.changed_profiles() if self.settings.profiles else ()),
             strays=self._strays.pop(number, []),
         )
-
-    def _profiles(self, shard: Shard) -> Iterator[Item]:
-        """Made when they are sent: to make those of all customers takes seconds."""
-        changed = shard.changed_profiles()
-        return ((profile["customer_id"].encode(), msgspec.json.encode(profile), []) for profile in changed)
 
     def checkpoint_due(self) -> bool:
         """As often as it may cost a tenth of the worker's time, between the two limits."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
@@ -128,6 +130,19 @@ def test_a_goal_is_remembered_over_a_restart() -> None:
     assert (decision.acted, decision.gate) == (False, "goal")
 
 
+def test_a_batch_costs_the_same_however_many_wait() -> None:
+    """A night's candidates may be hundred thousands; a batch of one event took 10 times as long with 20,000 of them."""
+    idle, busy = Worker(), Worker()
+    busy.feed(*(pay(f"c{number}") for number in range(20_000)))
+    times: dict[int, list[int]] = {0: [], 1: []}
+    for number in range(15):
+        for which, worker in enumerate((idle, busy)):
+            begun = time.thread_time_ns()
+            assert worker.feed({"event": "thank", "at": NIGHT + number, "customer_id": "other"}) == []
+            times[which].append(time.thread_time_ns() - begun)
+    assert min(times[1]) < 4 * min(times[0])
+
+
 def test_pages_fit_into_a_record_and_only_those_that_changed_are_written() -> None:
     longest = catalogue(
         BANK.replace("amount > 0", f"amount > 0 OR amount IN ({', '.join(map(str, range(1000, 1400)))})")
@@ -145,7 +160,7 @@ def test_pages_fit_into_a_record_and_only_those_that_changed_are_written() -> No
     assert len(decisions) == 3 * HELD_ROWS - 10 + 2
     assert [one.gate for one in decisions if not one.acted] == ["goal"]
     worker.restart()
-    assert worker.shard.judge.held == []
+    assert len(worker.shard.judge.held) == 0
 
 
 def test_a_changed_catalogue_keeps_what_waits_but_for_rules_that_are_gone() -> None:

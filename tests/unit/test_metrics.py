@@ -7,6 +7,7 @@ import pytest
 
 from models import metrics
 from models.metrics import MINUTE_MS, NO_CHANNEL, OTHER_CHANNEL, MetricRows, Metrics
+from models.plan import Batch, Status
 
 OFFSET = 77
 
@@ -23,6 +24,26 @@ def arrays(seed: int, count: int) -> dict[str, np.ndarray]:
         "customer": rng.integers(0, 5, count) * 1_000_003,
         "amount": rng.choice([np.nan, 0.1, 1e9], count),
     }
+
+
+def add(open_: Metrics, events: dict[str, np.ndarray]) -> None:
+    """As the events of a batch, with records between them that were not applied."""
+    place = np.arange(len(events["clock"])) * 2 + 1
+    count = 2 * len(place)
+    status = np.full(count, Status.DUPLICATE, np.int8)
+    status[place] = Status.APPLIED
+    numbers = {name: np.full(count, 7, np.int64) for name in ("timestamp", "event_type", "event_time", "customer")}
+    properties = np.full((count, 2), np.nan)
+    for name, target in zip(("clock", "event_type", "event_time", "customer"), numbers.values(), strict=True):
+        target[place] = events[name]
+    properties[place] = np.stack([events["channel"], events["amount"]], axis=1)
+    rows = numbers["customer"][:, None]
+    batch = Batch(
+        numbers["timestamp"], numbers["event_type"].astype(np.int32), numbers["event_time"], place, rows, properties
+    )
+    touched = np.zeros(5_000_012, np.bool_)
+    open_.add(batch, status, 0, 1, touched)
+    assert np.flatnonzero(touched).tolist() == sorted(set(events["customer"].tolist()))
 
 
 def by_hand(events: dict[str, np.ndarray]) -> list[tuple[float, ...]]:
@@ -50,7 +71,7 @@ def test_groups_are_as_by_hand(count: int, most_codes: int, monkeypatch: pytest.
     """`most_codes`: how far the numbers of groups may go before they are ranked anew."""
     monkeypatch.setattr(metrics, "_MOST_CODES", most_codes)
     events, open_ = arrays(count, count), Metrics()
-    open_.add(*events.values())
+    add(open_, events)
     found = open_.close_all(OFFSET)
     assert shown(found) == by_hand(events)
     assert found.offset.tolist() == [OFFSET] * len(found)
