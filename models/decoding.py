@@ -29,11 +29,12 @@ from models.texts import Bytes, Ints
 
 
 class Decoder:
-    """Decodes whole record batches; holds no state between them."""
+    """Decodes whole record batches. Between them it only remembers which name follows which, to spare look-ups."""
 
     def __init__(self, layout: EventLayout) -> None:
         self.layout = layout
         self._plan = compile_plan(layout)
+        self._guesses = new_guesses(self._plan)
         self._reader = RecordReader(layout)
 
     def columns(self, topic: str, partition: int, records: Records) -> Columns:
@@ -64,7 +65,7 @@ class Decoder:
     def _read(self, records: Records) -> Decoded:
         """What the kernel reads of the records; the rest is SLOW."""
         decoded = new_decoded(records.count, self.layout)
-        read_events(self._plan, records, new_guesses(self._plan), decoded)
+        read_events(self._plan, records, self._guesses, decoded)
         return decoded
 
     def _read_slowly(

@@ -172,22 +172,9 @@ class Rows:
         """Rows of the engine's buffer, float64[m, TransitionColumn]."""
         if not len(values):
             return no_transitions()
-        whole = np.where(np.isnan(values), NO_STAGE, values).astype(np.int64)
-        column = {column: whole[:, column] for column in TransitionColumn}
-        customers, entity_ids = self.names_of(column[TransitionColumn.KIND], column[TransitionColumn.ROW])
-        return Transitions(
-            record=column[TransitionColumn.RECORD],
-            journey=column[TransitionColumn.JOURNEY],
-            from_stage=column[TransitionColumn.FROM],
-            to_stage=column[TransitionColumn.TO],
-            entered_at=column[TransitionColumn.ENTERED_AT],
-            time_in_stage=column[TransitionColumn.TIME_IN_STAGE],
-            by_timeout=column[TransitionColumn.BY_TIMEOUT] != 0,
-            clock=column[TransitionColumn.CLOCK],
-            seq=column[TransitionColumn.SEQ],
-            customers=customers,
-            entity_ids=entity_ids,
-        )
+        numbers = np.where(np.isnan(values), NO_STAGE, values).astype(np.int64)
+        kinds, rows = numbers[:, TransitionColumn.KIND], numbers[:, TransitionColumn.ROW]
+        return Transitions(numbers, *self.names_of(kinds, rows))
 
     def snapshot(self, rows: NDArray[np.float64], offsets: Rows64) -> Snapshot:
         """Rows of the engine's buffer, float64[m, SnapshotColumn …], which are kept; offsets: int64[records]."""

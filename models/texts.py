@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -83,13 +84,22 @@ def starts_of(size: Ints) -> Ints:
 
 
 def joined(parts: Sequence[Texts]) -> Texts:
-    """Texts of several buffers, at least one, copied into one buffer.
+    """Texts one behind the other, of at least one part. They are copied into one buffer if they are not in one.
 
     >>> joined([Texts.of([b"a", None]), Texts.of([b"bc"])]).to_list()
     [b'a', None, b'bc']
     """
-    size = np.concatenate([part.size for part in parts])
-    return Texts(np.concatenate([part.packed() for part in parts]), starts_of(size), size)
+    some = [part for part in parts if part.count] or parts[:1]
+    runs = [_of_one_buffer(list(run)) for _, run in groupby(some, key=lambda part: id(part.data))]
+    if len(runs) == 1:
+        return runs[0]
+    size = np.concatenate([run.size for run in runs])
+    return Texts(np.concatenate([run.packed() for run in runs]), starts_of(size), size)
+
+
+def _of_one_buffer(parts: Sequence[Texts]) -> Texts:
+    start, size = (np.concatenate(columns) for columns in zip(*(part[1:] for part in parts), strict=True))
+    return Texts(parts[0].data, start, size)
 
 
 @kernel

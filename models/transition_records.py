@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from models.columns import Columns, Field
 from models.jit import kernel
 from models.json_write import MAX_ESCAPED, MAX_INT_BYTES, put_bytes, put_int, put_text
+from models.plan import TransitionColumn
 from models.records import Records
 from models.texts import NULL, Ints, Texts
 from models.transitions import NO_STAGE, NO_TIME, Transitions
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from models.catalogue import Catalogue, Journey
 
 _INTS: Final = 5
+_JOURNEY, _FROM, _TO = map(int, (TransitionColumn.JOURNEY, TransitionColumn.FROM, TransitionColumn.TO))
+_ENTERED_AT, _TIME_IN_STAGE = int(TransitionColumn.ENTERED_AT), int(TransitionColumn.TIME_IN_STAGE)
+_BY_TIMEOUT, _AT, _OF_RECORD = map(int, (TransitionColumn.BY_TIMEOUT, TransitionColumn.CLOCK, TransitionColumn.SEQ))
 # pieces that are the same for all transitions
 _CUSTOMER, _TIME, _BY_EVENT, _BY_TIMEOUT, _CLOCK, _PARTITION, _OFFSET, _SEQ, _END = range(9)
 _FIXED: Final = (
@@ -78,27 +81,19 @@ def records_of(transitions: Transitions, columns: Columns, pieces: Pieces, clock
     count = len(transitions)
     records = Records.blank(np.empty(room, np.uint8), count)
     records.timestamp[:] = clock
-    numbers = _numbers(transitions, columns.offset[transitions.record])
-    _write(*pieces[:4], numbers, columns.partition, *texts, records)
+    offset = columns.offset[transitions.record]
+    _write(*pieces[:4], transitions.numbers, offset, columns.partition, *texts, records)
     return records
 
 
-def _numbers(transitions: Transitions, offset: Ints) -> NDArray[np.int64]:
-    columns = (
-        *(transitions.journey, transitions.from_stage, transitions.to_stage, transitions.entered_at),
-        *(transitions.time_in_stage, transitions.by_timeout, transitions.clock, offset, transitions.seq),
-    )
-    return np.stack(columns, axis=1).astype(np.int64)
-
-
 @kernel
-def _write(texts, entity, stages, counts, numbers, partition, customers, entity_ids, event_ids, records):
-    """numbers: int64[n, 9], as `_numbers` gives them."""
+def _write(texts, entity, stages, counts, numbers, offset, partition, customers, entity_ids, event_ids, records):
+    """numbers: those of `Transitions`; offset: int64[n], of the records that caused them."""
     target, at = records.data, 0
     pieces, start, size = texts
     for i in range(len(numbers)):
-        journey, from_, to = numbers[i, 0], numbers[i, 1], numbers[i, 2]
-        by_timeout = numbers[i, 5] != 0
+        journey, from_, to = numbers[i, _JOURNEY], numbers[i, _FROM], numbers[i, _TO]
+        by_timeout = numbers[i, _BY_TIMEOUT] != 0
         records.key_start[i], records.key_size[i] = at, customers.size[i]
         at = put_bytes(customers.data, customers.start[i], customers.size[i], target, at)
         records.value_start[i] = at
@@ -107,18 +102,18 @@ def _write(texts, entity, stages, counts, numbers, partition, customers, entity_
         at = put_bytes(pieces, start[entity[journey]], size[entity[journey]], target, at)
         at = put_text(entity_ids.data, entity_ids.start[i], entity_ids.size[i], target, at)
         move = stages[journey] + (from_ - NO_STAGE) * counts[journey] + to
-        at = put_int(numbers[i, 3], target, put_bytes(pieces, start[move], size[move], target, at))
+        at = put_int(numbers[i, _ENTERED_AT], target, put_bytes(pieces, start[move], size[move], target, at))
         at = put_bytes(pieces, start[_TIME], size[_TIME], target, at)
-        if numbers[i, 4] == NO_TIME:
+        if numbers[i, _TIME_IN_STAGE] == NO_TIME:
             at = put_text(pieces, 0, NULL, target, at)
         else:
-            at = put_int(numbers[i, 4], target, at)
+            at = put_int(numbers[i, _TIME_IN_STAGE], target, at)
         cause = _BY_TIMEOUT if by_timeout else _BY_EVENT
         at = put_bytes(pieces, start[cause], size[cause], target, at)
         at = put_text(event_ids.data, event_ids.start[i], event_ids.size[i], target, at)
-        at = put_int(numbers[i, 6], target, put_bytes(pieces, start[_CLOCK], size[_CLOCK], target, at))
+        at = put_int(numbers[i, _AT], target, put_bytes(pieces, start[_CLOCK], size[_CLOCK], target, at))
         at = put_int(partition, target, put_bytes(pieces, start[_PARTITION], size[_PARTITION], target, at))
-        at = put_int(numbers[i, 7], target, put_bytes(pieces, start[_OFFSET], size[_OFFSET], target, at))
-        at = put_int(numbers[i, 8], target, put_bytes(pieces, start[_SEQ], size[_SEQ], target, at))
+        at = put_int(offset[i], target, put_bytes(pieces, start[_OFFSET], size[_OFFSET], target, at))
+        at = put_int(numbers[i, _OF_RECORD], target, put_bytes(pieces, start[_SEQ], size[_SEQ], target, at))
         at = put_bytes(pieces, start[_END], size[_END], target, at)
         records.value_size[i] = at - records.value_start[i]

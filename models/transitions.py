@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.columns import Columns, Field
 from models.decisions import Transition
+from models.plan import TransitionColumn
 from models.texts import Ints, Texts, joined
 
 if TYPE_CHECKING:
@@ -22,38 +23,67 @@ NO_TIME: Final = NO_STAGE  # time in stage of an entity that was in none
 
 @dataclass(slots=True)
 class Transitions:
-    """m transitions, in order. Times in ms.
+    """m transitions, in order.
 
-    record: the row in `Columns` of the record that caused it; journey: number in the catalogue; from_stage (NO_STAGE:
-    none), to_stage: numbers in the journey; time_in_stage (NO_TIME: none), entered_at, clock, seq: int64[m];
-    by_timeout: bool[m]; customers, entity_ids (NULL: the customer itself): texts.
+    numbers: int64[m, TransitionColumn], as the engine wrote them, with NO_STAGE or NO_TIME for NaN; times in ms.
+    customers, entity_ids (NULL: the customer itself): texts.
     """
 
-    record: Ints
-    journey: Ints
-    from_stage: Ints
-    to_stage: Ints
-    entered_at: Ints
-    time_in_stage: Ints
-    by_timeout: NDArray[np.bool_]
-    clock: Ints
-    seq: Ints
+    numbers: NDArray[np.int64]
     customers: Texts
     entity_ids: Texts
 
     def __len__(self) -> int:
-        return len(self.record)
+        return len(self.numbers)
+
+    @property
+    def record(self) -> Ints:
+        """The row in `Columns` of the record that caused each."""
+        return self.numbers[:, TransitionColumn.RECORD]
+
+    @property
+    def journey(self) -> Ints:
+        """Its number in the catalogue."""
+        return self.numbers[:, TransitionColumn.JOURNEY]
+
+    @property
+    def from_stage(self) -> Ints:
+        """A number in the journey, or NO_STAGE."""
+        return self.numbers[:, TransitionColumn.FROM]
+
+    @property
+    def to_stage(self) -> Ints:
+        return self.numbers[:, TransitionColumn.TO]
+
+    @property
+    def entered_at(self) -> Ints:
+        return self.numbers[:, TransitionColumn.ENTERED_AT]
+
+    @property
+    def time_in_stage(self) -> Ints:
+        """NO_TIME where it was in none."""
+        return self.numbers[:, TransitionColumn.TIME_IN_STAGE]
+
+    @property
+    def by_timeout(self) -> NDArray[np.bool_]:
+        timeouts: NDArray[np.bool_] = self.numbers[:, TransitionColumn.BY_TIMEOUT] != 0
+        return timeouts
+
+    @property
+    def clock(self) -> Ints:
+        return self.numbers[:, TransitionColumn.CLOCK]
+
+    @property
+    def seq(self) -> Ints:
+        return self.numbers[:, TransitionColumn.SEQ]
 
     @classmethod
     def joined(cls, parts: Sequence[Transitions], records: Sequence[int]) -> Transitions:
         """Those of batches that are joined, which have so many records each."""
-        firsts = np.cumsum([0, *records])
-        return cls(
-            record=np.concatenate([part.record + first for part, first in zip(parts, firsts.tolist(), strict=False)]),
-            customers=joined([part.customers for part in parts]),
-            entity_ids=joined([part.entity_ids for part in parts]),
-            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _NUMBERS},
-        )
+        numbers = np.concatenate([part.numbers for part in parts])
+        firsts = np.cumsum([0, *records[:-1]])
+        numbers[:, TransitionColumn.RECORD] += np.repeat(firsts, [len(part) for part in parts])
+        return cls(numbers, joined([part.customers for part in parts]), joined([part.entity_ids for part in parts]))
 
     def structs(self, catalogue: Catalogue, columns: Columns) -> Iterator[Transition]:
         """Each in words."""
@@ -82,7 +112,4 @@ class Transitions:
 def no_transitions() -> Transitions:
     none = np.empty(0, np.int64)
     texts = Texts(np.empty(0, np.uint8), none, none)
-    return Transitions(none, none, none, none, none, none, np.empty(0, np.bool_), none, none, texts, texts)
-
-
-_NUMBERS: Final = tuple(name for name in Transitions.__slots__ if name not in ("record", "customers", "entity_ids"))
+    return Transitions(np.empty((0, len(TransitionColumn)), np.int64), texts, texts)
