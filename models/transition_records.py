@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _INTS: Final = 5
 _JOURNEY, _FROM, _TO = map(int, (TransitionColumn.JOURNEY, TransitionColumn.FROM, TransitionColumn.TO))
 _ENTERED_AT, _TIME_IN_STAGE = int(TransitionColumn.ENTERED_AT), int(TransitionColumn.TIME_IN_STAGE)
-_BY_TIMEOUT, _AT, _OF_RECORD = map(int, (TransitionColumn.BY_TIMEOUT, TransitionColumn.CLOCK, TransitionColumn.SEQ))
+_TIMED_OUT, _AT, _OF_RECORD = map(int, (TransitionColumn.BY_TIMEOUT, TransitionColumn.CLOCK, TransitionColumn.SEQ))
 # pieces that are the same for all transitions
 _CUSTOMER, _TIME, _BY_EVENT, _BY_TIMEOUT, _CLOCK, _PARTITION, _OFFSET, _SEQ, _END = range(9)
 _FIXED: Final = (
@@ -93,7 +93,7 @@ def _write(texts, entity, stages, counts, numbers, offset, partition, customers,
     pieces, start, size = texts
     for i in range(len(numbers)):
         journey, from_, to = numbers[i, _JOURNEY], numbers[i, _FROM], numbers[i, _TO]
-        by_timeout = numbers[i, _BY_TIMEOUT] != 0
+        by_timeout = numbers[i, _TIMED_OUT] != 0
         records.key_start[i], records.key_size[i] = at, customers.size[i]
         at = put_bytes(customers.data, customers.start[i], customers.size[i], target, at)
         records.value_start[i] = at
