@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from aiokafka.errors import KafkaError
+
 from models.shard import Shard
 from streams.recovery import Recovery
 from streams.state_log import StateLog
@@ -98,6 +100,11 @@ class Ownership:
         try:
             self.owned[number] = owned = await self._restored(number)
             await self.release(number, owned.shard.next_offset)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():  # a client's own task was: nobody else would hear of it
+                self.fail(KafkaError(f"the restore of partition {number} was ended inside a client of Kafka"))
+            raise
         except Exception as error:
             self.fail(error)
 
