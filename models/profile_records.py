@@ -25,7 +25,7 @@ MAX_NUMBER: Final = b"-2.2250738585072014e-308"  # as long as a float64 gets in 
 _NUMBER, _BOOLEAN, _STRING = range(3)  # how a value is written
 _KINDS: Final = {Kind.BOOLEAN: _BOOLEAN, Kind.STRING: _STRING}
 # pieces that are the same for all profiles; behind them the entities' names
-_CUSTOMER, _AS_OF, _SHOWN, _ENTITIES, _ENTITY, _ENTITY_ID, _NEXT, _END, _NAMES = range(9)
+_CUSTOMER, _AS_OF, _SHOWN, _ENTITIES, _ENTITY, _ENTITY_ID, _NEXT, _ALL, _SOME, _END, _NAMES = range(11)
 _FIXED: Final = (
     b'{"customer_id":',
     b',"as_of":',
@@ -34,7 +34,9 @@ _FIXED: Final = (
     b'{"entity":',
     b',"entity_id":',
     b"},",
-    b"]}",
+    b"]",
+    b'],"entities_left_out":',
+    b"}",
 )
 _QUOTES: Final = 2
 
@@ -112,21 +114,34 @@ class Instances(NamedTuple):
     ids: Texts
     shown: Texts
 
+    def sizes(self) -> Ints:
+        """Bytes that each takes in its customer's profile, at most; but for the name of its entity."""
+        return MAX_ESCAPED * self.ids.size + self.shown.size + sum(map(len, _FIXED))
+
+    def take(self, which: NDArray[np.int64]) -> Instances:
+        """Some of them."""
+        return Instances(self.owners[which], self.entities[which], self.ids.take(which), self.shown.take(which))
+
 
 def names_of(entities: Sequence[Entity]) -> Texts:
     """Pieces for profiles whose customers have instances of these entities."""
     return Texts.of([*_FIXED, *(msgspec.json.encode(entity.name) for entity in entities)])
 
 
-def records_of(names: Texts, customers: Texts, of_customers: Texts, instances: Instances, clock: int) -> Records:
-    """A record for each customer, keyed by the customer, with the timestamp `clock` (ms). names: of `names_of`."""
-    count, longest = customers.count, sum(map(len, _FIXED)) + MAX_INT_BYTES + _QUOTES
+def records_of(
+    names: Texts, customers: Texts, of_customers: Texts, instances: Instances, left_out: Ints, clock: int
+) -> Records:
+    """A record for each customer, keyed by the customer, with the timestamp `clock` (ms).
+
+    names: of `names_of`; left_out: int64[customers], how many instances of each are not among `instances`.
+    """
+    count, longest = customers.count, sum(map(len, _FIXED)) + 2 * MAX_INT_BYTES + _QUOTES
     ids = sum(int((MAX_ESCAPED * texts.size).sum()) for texts in (customers, instances.ids))
     inside = sum(int(texts.size.sum()) for texts in (customers, of_customers, instances.shown))
     each = longest + int(names.size.max())
     records = Records.blank(np.empty(count * longest + len(instances.owners) * each + ids + inside, np.uint8), count)
     records.timestamp[:] = clock
-    _write(names, customers, of_customers, *instances, clock, records)
+    _write(names, customers, of_customers, *instances, left_out, clock, records)
     return records
 
 
@@ -158,7 +173,7 @@ def _show(texts, kinds, words, values, numbers, which, target, at, start, size):
 
 
 @kernel
-def _write(names, customers, of_customers, owners, entities, ids, of_instances, clock, records):
+def _write(names, customers, of_customers, owners, entities, ids, of_instances, left_out, clock, records):
     target, at, own = records.data, 0, 0
     pieces, first, sizes = names
     for i in range(len(customers.size)):
@@ -184,5 +199,9 @@ def _write(names, customers, of_customers, owners, entities, ids, of_instances, 
             own += 1
         if own > begun:
             at -= 1  # the comma behind the last
+        if left_out[i]:
+            at = put_int(left_out[i], target, put_bytes(pieces, first[_SOME], sizes[_SOME], target, at))
+        else:
+            at = put_bytes(pieces, first[_ALL], sizes[_ALL], target, at)
         at = put_bytes(pieces, first[_END], sizes[_END], target, at)
         records.value_size[i] = at - records.value_start[i]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from models import profiles
 from models.decoding import Decoder
 from models.layout import Layout, text_of
+from models.names import group_of
 from models.profile_records import PARTS, Instances, Shape, Values, names_of, records_of, shown
 from models.records import Records
 from models.shard import Shard
@@ -24,6 +25,7 @@ from models.texts import Texts
 from streams.catalogues import read_catalogue
 from streams.record_files import read_records
 from streams.routing import Router
+from streams.sending import BATCH_BYTES
 from streams.simulate import SimulationSettings, write_file
 
 LAYOUT = Layout.compile(read_catalogue())
@@ -89,6 +91,23 @@ def test_rows_at_once_are_shown_as_each_value_is() -> None:
             assert flat == [text_of(value, LAYOUT.profile_types[name]) for value, name in zip(row, names, strict=True)]
 
 
+def test_a_profile_fits_into_a_record_however_many_entities_a_customer_has() -> None:
+    """With the newest of them; a broker would refuse it, and its worker begin again for ever."""
+    shard = Shard(LAYOUT, "zhice.events", 0)
+    shard.rows.add(False, Texts.of([b"c1", b"c2"]), np.zeros(2, np.int64))
+    owners = np.array([1] + [0] * 20_000)
+    ids = Texts.of([b"loan-%d" % number for number in range(len(owners))])
+    shard.rows.add(True, ids, group_of(1, owners))
+    shard.rows.touched[:2] = True
+    (records,) = shard.changed_profiles()
+    many, one = decoded([records])
+    shown_ids = [entity["entity_id"] for entity in many["entities"]]
+    assert shown_ids == [f"loan-{number}" for number in range(20_001 - len(shown_ids), 20_001)]
+    assert len(shown_ids) > 100 and many["entities_left_out"] == 20_000 - len(shown_ids)
+    assert [entity["entity_id"] for entity in one["entities"]] == ["loan-0"] and "entities_left_out" not in one
+    assert 0.5 * profiles.MOST_BYTES < records.value_size[0] < BATCH_BYTES - 20_000
+
+
 IDS = st.text(max_size=12)
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -118,7 +137,8 @@ def test_any_profiles_are_the_json_that_msgspec_makes_of_them(rows: list[Any]) -
         shown=parts([one[3] for one in owned]),
     )
     customers = Texts.of([row[0].encode() for row in rows])
-    records = records_of(names_of(entities), customers, parts([row[2] for row in rows]), instances, 7)
+    left_out = np.arange(len(rows)) % 2 * 12
+    records = records_of(names_of(entities), customers, parts([row[2] for row in rows]), instances, left_out, 7)
     names = LAYOUT.entities[0].profile_names
 
     def expected(number: float) -> dict[str, Any]:
@@ -137,6 +157,7 @@ def test_any_profiles_are_the_json_that_msgspec_makes_of_them(rows: list[Any]) -
             "entities": [
                 {"entity": entities[second].name, "entity_id": own, **expected(of_own)} for second, own, of_own in some
             ],
+            **({"entities_left_out": 12} if place % 2 else {}),
         }
-        for id_, some, number in rows
+        for place, (id_, some, number) in enumerate(rows)
     ]
