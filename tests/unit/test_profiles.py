@@ -92,7 +92,7 @@ def test_rows_at_once_are_shown_as_each_value_is() -> None:
 
 
 def test_a_profile_fits_into_a_record_however_many_entities_a_customer_has() -> None:
-    """With the newest of them; a broker would refuse it, and its worker begin again for ever."""
+    """With the newest of them; a broker would refuse it, and the next checkpoint fail for it."""
     shard = Shard(LAYOUT, "zhice.events", 0)
     shard.rows.add(False, Texts.of([b"c1", b"c2"]), np.zeros(2, np.int64))
     owners = np.array([1] + [0] * 20_000)
