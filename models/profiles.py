@@ -26,6 +26,7 @@ class Profiles:
         self.layout, self.rows = layout, rows
         self._shapes = [Shape.of(entity, layout.profile_types) for entity in layout.entities]
         self._names = names_of(layout.entities[1:])
+        self._out = new_out(layout.registers, len(layout.rules), 0, new_snapshots(0, layout.profile_values))
 
     def of(self, customers: NDArray[np.int64]) -> Iterator[Records]:
         """Records of the profiles of customers, rows in ascending order, each as of the moment at which it is made.
@@ -46,8 +47,9 @@ class Profiles:
         """The profiles of some customers and of their instances, which are in the order of their owners."""
         rows, clock = self.rows, int(self.rows.state.numbers[CLOCK])
         numbers = rows.state.entity[instances].astype(np.int64)
-        parts = [self._read(number, instances, numbers) for number in range(1, len(self._shapes))]
-        of_customers = shown(len(customers), [self._read(0, customers, np.zeros(len(customers), np.int64))])
+        of_entity = [np.flatnonzero(numbers == number) for number in range(1, len(self._shapes))]
+        parts = [self._read(number, which, instances) for number, which in enumerate(of_entity, 1)]
+        of_customers = shown(len(customers), [self._read(0, np.arange(len(customers)), customers)])
         own = Instances(owners, numbers - 1, rows.instances.texts(instances), shown(len(instances), parts))
         fits = _fitting(own, instances, len(customers))
         left_out = np.bincount(owners[~fits], minlength=len(customers))
@@ -55,12 +57,11 @@ class Profiles:
             own = own.take(np.flatnonzero(fits))
         return records_of(self._names, rows.customers.texts(customers), of_customers, own, left_out, clock)
 
-    def _read(self, entity: int, rows: NDArray[np.int64], entities: NDArray[np.int64]) -> Values:
-        """The values of those of the rows that are of one entity."""
-        layout, which = self.layout, np.flatnonzero(entities == entity)
+    def _read(self, entity: int, which: NDArray[np.int64], rows: NDArray[np.int64]) -> Values:
+        """The values of some of the rows, which are of one entity."""
         values = np.empty((len(which), len(self._shapes[entity].kinds)))
-        out = new_out(layout.registers, len(layout.rules), 0, new_snapshots(0, layout.profile_values))
-        engine.read_rows(layout.plan, self.rows.state, int(entity > 0), rows[which], entity, values, out)
+        plan, state = self.layout.plan, self.rows.state
+        engine.read_rows(plan, state, int(entity > 0), rows[which], entity, values, self._out)
         return Values(self._shapes[entity], which, values)
 
 

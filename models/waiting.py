@@ -35,9 +35,6 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._all)
 
-    def __iter__(self) -> Iterator[Candidate]:
-        return iter(self._all)
-
     def __getitem__(self, which: slice) -> list[Candidate]:
         return self._all[which]
 
