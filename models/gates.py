@@ -116,4 +116,20 @@ def decision_of(catalogue: str, version: str, candidate: Candidate) -> Decision:
 
 def trigger_of(decision: Decision) -> Trigger:
     """What is published of a decision to act."""
-    return Trigger(**{name: getattr(decision, name) for name in Trigger.__struct_fields__})
+    return Trigger(
+        id=decision.id,
+        catalogue=decision.catalogue,
+        catalogue_version=decision.catalogue_version,
+        rule=decision.rule,
+        rule_version=decision.rule_version,
+        customer_id=decision.customer_id,
+        entity=decision.entity,
+        entity_id=decision.entity_id,
+        action=decision.action,
+        channel=decision.channel,
+        kind=decision.kind,
+        event_time=decision.event_time,
+        decided_at=decision.decided_at,
+        expires_at=decision.expires_at,
+        evidence=decision.evidence,
+    )

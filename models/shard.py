@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import engine, metrics, shard_state
+from models.candidates import Candidates
 from models.columns import Columns, Field
 from models.decisions import Decision
 from models.engine import Pause
@@ -47,6 +48,7 @@ class Shard:
         self.layout, self.topic, self.partition = layout, topic, partition
         self.rows = Rows(layout)
         self._profiles = Profiles(layout, self.rows)
+        self.candidates = Candidates(layout.rules, self.rows)
         self.judge = Judge(layout, self.rows)
         self.metrics = Metrics()
         self.next_offset = 0
@@ -186,8 +188,7 @@ class _Step:
         if taken := int(counts[SNAPSHOTS]):  # these rows are long: they stay where they are, others follow them
             self.snapshots.append(self.out.snapshots[:taken])
             self.out = self.out._replace(snapshots=self.out.snapshots[taken:])
-        rows = self.shard.rows
-        self._open += [rows.candidate(one, self.columns) for one in self.out.candidates[: counts[CANDIDATES]].tolist()]
+        self._open += self.shard.candidates.of(self.out.candidates[: counts[CANDIDATES]], self.columns)
         counts[TRANSITIONS] = counts[CANDIDATES] = counts[SNAPSHOTS] = 0
         self._decide(at)
 

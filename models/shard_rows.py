@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Columns, Field
-from models.decisions import Evidence
-from models.gates import Candidate
 from models.hashing import xxh64
-from models.layout import Layout, text_of
+from models.layout import Layout
 from models.names import Names, add_all, entity_of, find, find_instances, find_rows, group_of, owner_of
 from models.outputs import Snapshot
 from models.plan import (
@@ -20,7 +18,6 @@ from models.plan import (
     NO_CLOCK,
     PAGE_ROWS,
     STATE_NUMBERS,
-    CandidateColumn,
     SnapshotColumn,
     State,
     TransitionColumn,
@@ -158,9 +155,8 @@ class Rows:
         """Which of its matrix' templates each of rows first … end - 1 began as, int64[rows]."""
         return self.state.entity[first:end] - np.int64(1) if kind else np.zeros(end - first, np.int64)
 
-    def names_of(self, kinds: Rows64, rows: Rows64) -> tuple[Texts, Texts]:
-        """(customer ids, entity ids) of rows; the entity id of a customer is NULL."""
-        keyed = kinds == 1
+    def names_of(self, keyed: NDArray[np.bool_], rows: Rows64) -> tuple[Texts, Texts]:
+        """(customer ids, entity ids) of rows, instances' where `keyed`; the entity id of a customer is NULL."""
         own = np.where(keyed, rows, 0)
         customers = np.where(keyed, self.state.owner[own], rows)
         keys = self.instances
@@ -174,13 +170,13 @@ class Rows:
             return no_transitions()
         numbers = np.where(np.isnan(values), NO_STAGE, values).astype(np.int64)
         kinds, rows = numbers[:, TransitionColumn.KIND], numbers[:, TransitionColumn.ROW]
-        return Transitions(numbers, *self.names_of(kinds, rows))
+        return Transitions(numbers, *self.names_of(kinds == 1, rows))
 
     def snapshot(self, rows: NDArray[np.float64], offsets: Rows64) -> Snapshot:
         """Rows of the engine's buffer, float64[m, SnapshotColumn …], which are kept; offsets: int64[records]."""
         head = rows[:, : SnapshotColumn.VALUES].astype(np.int64)
         entities = head[:, SnapshotColumn.ENTITY]
-        customers, entity_ids = self.names_of((entities > 0).astype(np.int64), head[:, SnapshotColumn.ROW])
+        customers, entity_ids = self.names_of(entities > 0, head[:, SnapshotColumn.ROW])
         return Snapshot(
             entities=entities,
             as_of=head[:, SnapshotColumn.AS_OF],
@@ -189,45 +185,6 @@ class Rows:
             entity_ids=entity_ids,
             rows=rows,
         )
-
-    def candidate(self, values: list[float], columns: Columns) -> Candidate:
-        """A row of the engine's buffer (plan.CandidateColumn) in words."""
-        rule = self.layout.rules[int(values[CandidateColumn.RULE])]
-        record, deadline = int(values[CandidateColumn.RECORD]), values[CandidateColumn.DEADLINE]
-        by_event = deadline != deadline
-        customer = int(values[CandidateColumn.CUSTOMER])
-        row = int(values[CandidateColumn.INSTANCE]) if rule.entity else customer
-        return Candidate(
-            rule=rule,
-            moment=int(columns.offset[record]),
-            customer_row=customer,
-            row=row,
-            customer_id=self.customers.name(customer),
-            entity_id=self.instances.name(row) if rule.entity else None,
-            event_time=int(columns.event_time[record]) if by_event else int(deadline),
-            clock=int(values[CandidateColumn.CLOCK]),
-            gates_passed=int(values[CandidateColumn.GATES]),
-            score=values[CandidateColumn.SCORE],
-            seq=int(values[CandidateColumn.SEQ]),
-            evidence=Evidence(
-                event_id=columns.text(Field.EVENT_ID, record) if by_event else None,
-                event=columns.text(Field.EVENT, record) if by_event else None,
-                deadline=None if by_event else int(deadline),
-                stage=_stage(rule.journey.stages if rule.journey else (), values[CandidateColumn.STAGE]),
-                values={
-                    name: text_of(values[CandidateColumn.VALUES + register], type_)
-                    for name, (register, type_) in rule.reads.items()
-                },
-                predicate=rule.rule.when or "TRUE",
-                topic=columns.topic,
-                partition=columns.partition,
-                offset=int(columns.offset[record]),
-            ),
-        )
-
-
-def _stage(stages: tuple[str, ...], number: float) -> str | None:
-    return stages[int(number)] if number == number and stages else None
 
 
 def _room(has: int, wanted: int) -> int:

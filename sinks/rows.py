@@ -68,11 +68,12 @@ class RowMaker:
 
     def tables(self, output: BatchOutput) -> dict[str, pa.Table]:
         """Rows by table; tables without rows are left out."""
+        decisions = _decisions(output.decisions)
         found = {
             "events": _events(output),
             "transitions": self._transitions(output),
-            "decisions": _decisions(schemas.DECISIONS, output.decisions),
-            "triggers": _decisions(schemas.TRIGGERS, [one for one in output.decisions if one.acted]),
+            "decisions": decisions,
+            "triggers": decisions.filter(decisions["acted"]).select(_body(schemas.TRIGGERS).names),
             "features": self._features(output),
             "bad_rows": _bad_rows(output),
             "metrics": self._metrics(output),
@@ -204,12 +205,12 @@ def _events(output: BatchOutput) -> pa.Table:
     return _arrow(schemas.EVENTS, data, len(at))
 
 
-def _decisions(table: LakeTable, decisions: Sequence[Decision]) -> pa.Table:
+def _decisions(decisions: Sequence[Decision]) -> pa.Table:
     columns = _fields([decision.evidence for decision in decisions]) | _fields(decisions)
     if decisions:
         columns["evidence"] = [_json(decision.evidence).decode() for decision in decisions]
         columns["gates"] = [_json(decision.gates).decode() for decision in decisions]
-    return _arrow(table, _timed(table, columns), len(decisions))
+    return _arrow(schemas.DECISIONS, _timed(schemas.DECISIONS, columns), len(decisions))
 
 
 def _fields(structs: Sequence[Any]) -> dict[str, Any]:
