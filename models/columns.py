@@ -6,7 +6,7 @@ Arrays have one row a record, in offset order; ticks and bad rows keep their row
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
@@ -79,6 +79,10 @@ class Columns:
             bad_rows=[row for part in parts for row in part.bad_rows],
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS},
         )
+
+    def without_properties(self) -> Columns:
+        """The same for the lake, which reads texts: of a record's memory properties are the most."""
+        return replace(self, properties=self.properties[:0].copy())
 
     def text(self, field_: int, record: int) -> str | None:
         """One of the texts of one record."""

@@ -42,6 +42,7 @@ class MetricRows:
     @classmethod
     def joined(cls, parts: Sequence[MetricRows]) -> MetricRows:
         """Those of several batches, at least one, in their order."""
+        parts = [part for part in parts if len(part)] or parts[:1]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
 

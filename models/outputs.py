@@ -37,7 +37,9 @@ class Snapshot:
 
 @dataclass(slots=True)
 class BatchOutput:
-    """status: int8[n] (plan.Status); late: bool[n]. Records are first_offset … next_offset - 1."""
+    """columns: without properties; status: int8[n] (plan.Status); late: bool[n]. Records are first_offset …
+    next_offset - 1.
+    """
 
     columns: Columns
     status: NDArray[np.int8]

@@ -94,7 +94,7 @@ class Shard:
     def _output(self, step: _Step, closed: metrics.MetricRows) -> BatchOutput:
         columns = step.columns
         return BatchOutput(
-            columns=columns,
+            columns=columns.without_properties(),
             status=step.out.status,
             late=step.out.late,
             transitions=self.rows.transitions(_joined(step.transitions)),

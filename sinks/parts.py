@@ -13,7 +13,8 @@ from sinks.arrays import kept
 from sinks.rows import POSITIONS, RowMaker, is_finish
 from sinks.schemas import MOMENT
 
-JOINED_BYTES: Final = 1 << 20  # of record batches whose outputs are joined: copying more costs more than it saves
+SMALL_BYTES: Final = 1 << 16  # of record batches whose outputs are joined as they come: half a millisecond
+JOINED_BYTES: Final = 1 << 20  # of those that are joined for a commit: copying more costs more than it saves
 
 
 class Part(NamedTuple):
@@ -64,16 +65,36 @@ def let_go(added: list[Added]) -> Iterator[Added]:
         yield added.pop()
 
 
-def gathered(added: Iterable[Added]) -> Iterator[Added]:
-    """Small outputs of one source that follow one another, as one: tables of few rows cost as much as those of many."""
-    groups: dict[str, _Group] = {}
-    for one in added:
-        group = groups.setdefault(one.source, _Group())
-        if not group.takes(one):
+class Gathering:
+    """Small outputs of one source that follow one another become one, of at most so many bytes of records.
+
+    Tables of few rows cost as much as those of many.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._groups: dict[str, _Group] = {}
+
+    def add(self, one: Added) -> Iterator[Added]:
+        """Take one; what it does not fit to any more, as one."""
+        group = self._groups.setdefault(one.source, _Group())
+        if not group.takes(one, self._most_bytes):
             yield group.joined()
-            group = groups[one.source] = _Group()
+            group = self._groups[one.source] = _Group()
         group.add(one)
-    yield from (group.joined() for group in groups.values())
+
+    def rest(self) -> Iterator[Added]:
+        """What waits for more."""
+        groups, self._groups = self._groups, {}
+        return (group.joined() for group in groups.values())
+
+
+def gathered(added: Iterable[Added]) -> Iterator[Added]:
+    """Those of some that were added, as few as are worth while."""
+    gathering = Gathering(JOINED_BYTES)
+    for one in added:
+        yield from gathering.add(one)
+    yield from gathering.rest()
 
 
 class _Group:
@@ -83,13 +104,13 @@ class _Group:
         self.added: list[Added] = []
         self.bytes = 0
 
-    def takes(self, one: Added) -> bool:
+    def takes(self, one: Added, most_bytes: int) -> bool:
         if not self.added:
             return True
         last = self.added[-1]
         if is_finish(last.output) or is_finish(one.output) or one.output.first_offset < last.output.next_offset:
             return False
-        return self.bytes + len(one.output.columns.data) <= JOINED_BYTES
+        return self.bytes + len(one.output.columns.data) <= most_bytes
 
     def add(self, one: Added) -> None:
         self.added.append(one)

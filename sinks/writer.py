@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from models.catalogue import Catalogue
 from models.outputs import BatchOutput
 from sinks.day_files import remove, write_days
-from sinks.parts import Added, Part, gathered, let_go, source_of
+from sinks.parts import SMALL_BYTES, Added, Gathering, Part, gathered, let_go, source_of
 from sinks.rows import POSITIONS, RowMaker, position_of
 from sinks.schemas import DAY, EVENTS, LakeTable, tables
 
@@ -40,6 +40,7 @@ class Lake:
         self.path, self.catalogue = Path(path), catalogue
         self._make = RowMaker(catalogue)
         self._lock = threading.Lock()
+        self._small = Gathering(SMALL_BYTES)
         self._added: list[Added] = []
         self._added_rows = self._taken_rows = 0  # that no commit has begun with; that one has, or has failed with
         self._rows: dict[str, list[Part]] = {}  # of each table, for the commit that runs or the next one
@@ -116,7 +117,7 @@ class Lake:
         source = source_of(output)
         with self._lock:
             before = self._positions.get(source, -1)
-            self._added.append(Added(output, before))
+            self._added += self._small.add(Added(output, before))
             self._added_rows += output.rows
             self._positions[source] = max(position_of(output), before)
 
@@ -148,7 +149,7 @@ class Lake:
     def commit(self) -> None:
         """Write what was added, one commit a table. Raises LakeError; the rows then wait for the next commit."""
         with self._lock:
-            added, self._added = self._added, []
+            added, self._added = [*self._added, *self._small.rest()], []
             self._taken_rows, self._added_rows = self._taken_rows + self._added_rows, 0
             positions = dict(self._positions)
         for one in gathered(let_go(added)):
