@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from models.shard_rows import Rows
 
 WORDS: Final = (Kind.BOOLEAN, Kind.STRING)  # kinds of values of which the engine has numbers
 IDENTITY: Final = [CandidateColumn.RECORD, CandidateColumn.RULE, CandidateColumn.CUSTOMER, CandidateColumn.INSTANCE]
-Row = list[Any]  # of the buffer, as floats; None is NULL
+Row = list[float]  # of the buffer; NaN is NULL
 
 
 class Captured:
@@ -26,20 +26,23 @@ class Captured:
     def __init__(self, rule: RuleLayout) -> None:
         self.rule = rule
         self.stages = rule.journey.stages if rule.journey else ()
-        self._columns = [(name, CandidateColumn.VALUES + register) for name, (register, _) in rule.reads.items()]
-        self._words = [(name, type_) for name, (_, type_) in rule.reads.items() if type_.kind in WORDS]
+        reads = [(name, CandidateColumn.VALUES + register, type_) for name, (register, type_) in rule.reads.items()]
+        self._columns = [(name, column) for name, column, _ in reads]
+        self._words = [read for read in reads if read[2].kind in WORDS]
 
     def values(self, row: Row) -> dict[str, float | bool | str | None]:
         """Each name and its value, as users see it."""
-        values: dict[str, float | bool | str | None] = {name: row[column] for name, column in self._columns}
-        for name, type_ in self._words:
-            if (value := values[name]) is not None:
-                values[name] = text_of(float(value), type_)
+        values: dict[str, float | bool | str | None] = {
+            name: None if (value := row[column]) != value else value for name, column in self._columns
+        }
+        for name, column, type_ in self._words:
+            values[name] = text_of(row[column], type_)
         return values
 
     def stage(self, row: Row) -> str | None:
+        """Its stage; None where it is in none, or the rule reads none."""
         number = row[CandidateColumn.STAGE]
-        return None if number is None or not self.stages else self.stages[int(number)]
+        return self.stages[int(number)] if number == number and self.stages else None
 
 
 class Candidates:
@@ -56,10 +59,8 @@ class Candidates:
         record, rule, customer, instance = buffer[:, IDENTITY].astype(np.int64).T
         keyed = self._keyed[rule]
         customers, entity_ids = self._rows.names_of(keyed, np.where(keyed, instance, customer))
-        rows = buffer.astype(object)
-        rows[np.isnan(buffer)] = None
         found = zip(
-            rows.tolist(),
+            buffer.tolist(),
             columns.offset[record].tolist(),
             columns.event_time[record].tolist(),
             customers.to_list(),
@@ -82,7 +83,8 @@ class Candidates:
         event: bytes,
     ) -> Candidate:
         captured = self._captured[int(row[CandidateColumn.RULE])]
-        deadline, rule = row[CandidateColumn.DEADLINE], captured.rule
+        rule, deadline = captured.rule, row[CandidateColumn.DEADLINE]
+        by_event = deadline != deadline
         customer_row = int(row[CandidateColumn.CUSTOMER])
         return Candidate(
             rule=rule,
@@ -91,15 +93,15 @@ class Candidates:
             row=int(row[CandidateColumn.INSTANCE]) if rule.entity else customer_row,
             customer_id=customer_id.decode(),
             entity_id=None if entity_id is None else entity_id.decode(),
-            event_time=event_time if deadline is None else int(deadline),
+            event_time=event_time if by_event else int(deadline),
             clock=int(row[CandidateColumn.CLOCK]),
             gates_passed=int(row[CandidateColumn.GATES]),
             score=row[CandidateColumn.SCORE],
             seq=int(row[CandidateColumn.SEQ]),
             evidence=Evidence(
-                event_id=event_id.decode() if deadline is None else None,
-                event=event.decode() if deadline is None else None,
-                deadline=None if deadline is None else int(deadline),
+                event_id=event_id.decode() if by_event else None,
+                event=event.decode() if by_event else None,
+                deadline=None if by_event else int(deadline),
                 stage=captured.stage(row),
                 values=captured.values(row),
                 predicate=rule.rule.when or "TRUE",
