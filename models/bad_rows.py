@@ -15,7 +15,7 @@ from models.events import MAX_EVENT_BYTES
 MAX_DEPTH: Final = 256  # of nested arrays and objects; far below where a JSON parser runs out of stack
 MAX_DETAIL_CHARS: Final = 200
 PROCESSOR: Final = "zhice"
-VERSION: Final = 1  # of the checks: grows when they accept or reject something else
+VERSION: Final = 2  # of the checks: grows when they accept or reject something else
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _PATH: Final = re.compile(r" - at `\$\.?(.*)`$")
@@ -122,7 +122,7 @@ def _reason(message: str, path: str) -> Reason:
         return Reason.EMPTY_ID
     if "`str` of length <=" in message:
         return Reason.ID_TOO_LONG
-    if "`int` >=" in message and path == "event_time":
+    if path == "event_time" and ("`int` >=" in message or "`int` <=" in message):
         return Reason.TIME_OUT_OF_RANGE
     return Reason.MISTYPED_FIELD
 

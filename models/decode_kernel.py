@@ -32,7 +32,7 @@ from models.decode_plan import (
     guessed_end,
     number_of,
 )
-from models.events import MAX_AHEAD_MS, MAX_EVENT_BYTES, MAX_ID_CHARS, MIN_EVENT_TIME_MS
+from models.events import MAX_AHEAD_MS, MAX_EVENT_BYTES, MAX_EVENT_TIME_MS, MAX_ID_CHARS, MIN_EVENT_TIME_MS
 from models.features import zone_offset
 from models.hashing import xxh64
 from models.jit import kernel, part, routine
@@ -128,7 +128,7 @@ def _fits(out, row, data, key, key_size, timestamp):
     """Whether the event is that of the record's key, and its time within the limits."""
     customer, size = out.spans[0, _CUSTOMER_ID, row], out.spans[1, _CUSTOMER_ID, row]
     time = out.numbers[TIME, row]
-    in_time = time >= MIN_EVENT_TIME_MS and time - MAX_AHEAD_MS <= timestamp
+    in_time = MIN_EVENT_TIME_MS <= time <= MAX_EVENT_TIME_MS and time - MAX_AHEAD_MS <= timestamp <= MAX_EVENT_TIME_MS
     return in_time and equal_bytes(data, customer, size, data, key, key_size)
 
 

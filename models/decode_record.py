@@ -17,6 +17,7 @@ from models.events import (
     ENVELOPE_COLUMNS,
     MAX_AHEAD_MS,
     MAX_EVENT_BYTES,
+    MAX_EVENT_TIME_MS,
     Event,
     EventLayout,
     Id,
@@ -157,6 +158,9 @@ def _cell_value(cell: _Cell, properties: Any) -> float:
 
 def _record_failure(event: Event, record: Record) -> Failure | None:
     """What of an event does not fit its record."""
+    if record.timestamp > MAX_EVENT_TIME_MS:
+        detail = f"the record's timestamp is {record.timestamp} ms, at most {MAX_EVENT_TIME_MS} are allowed"
+        return Failure(Reason.TIME_OUT_OF_RANGE, None, detail)
     if event.event_time > record.timestamp + MAX_AHEAD_MS:
         ahead_ms = event.event_time - record.timestamp
         detail = f"{ahead_ms} ms ahead of the record's timestamp, at most {MAX_AHEAD_MS} are allowed"

@@ -23,7 +23,7 @@ from models.decode_plan import (
     new_guesses,
 )
 from models.decode_record import Reading, RecordReader
-from models.events import EventLayout
+from models.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, EventLayout
 from models.records import Record, Records
 from models.texts import Bytes, Ints
 
@@ -48,7 +48,7 @@ class Decoder:
             topic=topic,
             partition=partition,
             offset=records.offset,
-            timestamp=records.timestamp,
+            timestamp=_possible(records.timestamp),
             event_type=decoded.event_type,
             event_time=decoded.numbers[TIME],
             received_at=decoded.numbers[RECEIVED],
@@ -139,6 +139,12 @@ class _Rows:
         text_rows, numbers, starts, sizes = _columns(self._spans, 4)
         decoded.spans[:, numbers, text_rows] = starts, sizes
         return rows, np.concatenate([self._data, np.frombuffer(self._more, np.uint8)]) if self._more else self._data
+
+
+def _possible(timestamp: Ints) -> Ints:
+    """The times of records, but for those that no record can have, which would move the clock: these move nothing."""
+    impossible = (timestamp < MIN_EVENT_TIME_MS) | (timestamp > MAX_EVENT_TIME_MS)
+    return np.where(impossible, MIN_EVENT_TIME_MS, timestamp) if impossible.any() else timestamp
 
 
 def _columns(flat: list[int], columns: int) -> Ints:

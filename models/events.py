@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_ID_CHARS: Final = 255
 MIN_EVENT_TIME_MS: Final = 946_684_800_000  # 2000-01-01T00:00Z
+MAX_EVENT_TIME_MS: Final = 4_102_444_800_000  # 2100-01-01T00:00Z: microseconds are beyond it, seconds before the first
 MAX_AHEAD_MS: Final = 3_600_000  # of event_time before its record's timestamp
 MIN_INT64: Final = -(2**63)
 MAX_INT64: Final = 2**63 - 1
@@ -27,7 +28,7 @@ EventTime: TypeAlias = Annotated[
     int,
     Meta(
         ge=MIN_EVENT_TIME_MS,
-        le=MAX_INT64,
+        le=MAX_EVENT_TIME_MS,
         description="When it happened: ms since the epoch, UTC, without a fraction; "
         "at most 1 h ahead of the record's timestamp.",
     ),

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from aiokafka.partitioner import murmur2
 
+from models.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from models.records import TICK_HEADER, Record, Records
 from models.routing import NO_TICK, fill, place
+from models.texts import Ints
 
 TICK_MS = 3_600_000  # of a replay: the clock of every partition moves at least once an hour of the log
 
@@ -34,11 +36,22 @@ class Router:
         """The records of each partition, which follow one another; the last ones are a tick each."""
         for records in batches:
             if records.count:
-                yield self._route(records)
+                yield self._route(records._replace(timestamp=self._placed(records.timestamp)))
         if self._next_tick != NO_TICK:
             tick = (self._latest, None, None, (TICK_HEADER,))
             yield [Records.of([Record(offset, *tick)]) for offset in self.offsets.tolist()]
             self.offsets += 1
+
+    def _placed(self, timestamp: Ints) -> Ints:
+        """The records' times; one that no record can have becomes that of the record before, or of the first that has
+        one: a tick an hour until then would never end.
+        """
+        possible = (timestamp >= MIN_EVENT_TIME_MS) & (timestamp <= MAX_EVENT_TIME_MS)
+        if possible.all():
+            return timestamp
+        before = np.maximum.accumulate(np.where(possible, np.arange(len(timestamp)), -1))
+        first = self._latest or (timestamp[possible.argmax()] if possible.any() else MIN_EVENT_TIME_MS)
+        return np.where(before < 0, first, timestamp[before])
 
     def _route(self, records: Records) -> list[Records]:
         numbers, counts = np.empty(records.count, np.int64), np.zeros(self.partitions, np.int64)

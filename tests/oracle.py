@@ -13,7 +13,7 @@ from typing import Any
 from models.catalogue import Catalogue, Feature, Journey, Rule
 from models.decisions import Evidence, Transition
 from tests.oracle_decisions import Candidate, Decisions
-from tests.oracle_events import Event, decode, is_tick, to_float
+from tests.oracle_events import Event, decode, is_tick, time_of, to_float
 from tests.oracle_expressions import Value, evaluate, holds, names_read
 from tests.oracle_metrics import Metrics
 from tests.oracle_state import CUSTOMER, Cause, Row, Standing, Taken, Timer
@@ -44,7 +44,7 @@ class Oracle:
     def apply(self, record: Any) -> None:
         """Take one record: first the clock and what is due, then the event."""
         self.offset, self.seq = record.offset, 0
-        self._advance(record.timestamp)
+        self._advance(time_of(record))
         self.late[record.offset] = False
         event = None if is_tick(record) else decode(record, self.catalogue)
         if event is None:

@@ -13,6 +13,7 @@ from models.catalogue import Catalogue
 from tests.oracle_expressions import Value
 
 FIRST_EVENT_TIME = 946_684_800_000  # 2000-01-01
+LAST_EVENT_TIME = 4_102_444_800_000  # 2100-01-01
 AHEAD_MS = 3_600_000
 
 
@@ -46,6 +47,12 @@ def is_tick(record: Any) -> bool:
     return ("zhice", b"tick") in [tuple(header) for header in record.headers] and record.value is None
 
 
+def time_of(record: Any) -> int:
+    """What a record says of the time; one that says what cannot be says nothing, which is the first of all times."""
+    possible = FIRST_EVENT_TIME <= record.timestamp <= LAST_EVENT_TIME
+    return int(record.timestamp) if possible else FIRST_EVENT_TIME
+
+
 def decode(record: Any, catalogue: Catalogue) -> Event | None:
     """The event of a record, or None for a bad row."""
     try:
@@ -58,9 +65,9 @@ def decode(record: Any, catalogue: Catalogue) -> Event | None:
     time, channel = body.get("event_time"), body.get("channel")
     if not all(isinstance(text, str) and 0 < len(text) <= 255 for text in texts):
         return None
-    if type(time) is not int or not FIRST_EVENT_TIME <= time <= record.timestamp + AHEAD_MS:
+    if type(time) is not int or not FIRST_EVENT_TIME <= time <= min(record.timestamp + AHEAD_MS, LAST_EVENT_TIME):
         return None
-    if record.key != texts[2].encode() or not isinstance(channel, str | None):
+    if record.timestamp > LAST_EVENT_TIME or record.key != texts[2].encode() or not isinstance(channel, str | None):
         return None
     if (properties := _properties(body, catalogue)) is None:
         return None

@@ -15,6 +15,7 @@ UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 EDGES = [int(text[:-1]) * UNITS[text[-1]] for text in DURATIONS]
 EXPIRES = (90 * SECOND, HOUR)  # of some rules
 KINDS = ("event", "event", "event", "event", "event", "event", "near", "far", "tick", "bad", "unknown")
+IMPOSSIBLE = (-1, 0, 1_767_265_200, 1_767_265_200_000_000, 2**62, 2**63 - 1, -(2**63))  # times of records
 BROKEN = (b"", b"{", b"\xff\xfe", b"[1]", b"null", b'{"event": "pay"}', b'"text"')
 
 
@@ -142,7 +143,7 @@ class Log:
 
     def _bad(self, random: Random, timestamp: int) -> None:
         body = self._event(random, timestamp)
-        form = random.randrange(5)
+        form = random.randrange(6)
         if form == 4 and body["properties"]:
             body["properties"][random.choice([*body["properties"]])] = random.choice(([1], {"a": 1}))
             self._append(timestamp, body["customer_id"].encode(), _json(body))
@@ -153,6 +154,8 @@ class Log:
             self._append(timestamp, b"c0", _json(body))
         elif form == 2:
             self._append(timestamp, b"somebody else", _json(body))
+        elif form == 5:
+            self.records.append(Record(len(self.records) + 7, random.choice(IMPOSSIBLE), b"c0", _json(body)))
         else:
             body["event_time"] = timestamp + HOUR + random.choice((1, DAY))
             self._append(timestamp, body["customer_id"].encode(), _json(body))

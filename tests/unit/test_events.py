@@ -18,6 +18,7 @@ from models.decoding import Decoder
 from models.events import (
     MAX_AHEAD_MS,
     MAX_EVENT_BYTES,
+    MAX_EVENT_TIME_MS,
     MAX_ID_CHARS,
     MIN_EVENT_TIME_MS,
     Property,
@@ -207,12 +208,28 @@ class TestEvents:
         decoded = columns()
         assert (len(decoded), decoded.properties.shape) == (0, (0, len(LAYOUT.properties)))
 
+    @pytest.mark.parametrize("time", [MAX_EVENT_TIME_MS + 1, NOW * 1000, 2**62, 2**63 - 1])
+    def test_a_record_of_a_time_that_cannot_be_is_bad_and_moves_no_clock(self, time: int) -> None:
+        decoded = columns(
+            record(event()), record(event(), timestamp=time), record(None, headers=TICK_HEADERS, timestamp=time)
+        )
+        assert decoded.event_type.tolist() == [0, BAD, TICK]
+        assert decoded.timestamp.tolist() == [NOW, MIN_EVENT_TIME_MS, MIN_EVENT_TIME_MS]
+        [bad] = decoded.bad_rows
+        assert (bad.reason, bad.field, bad.timestamp) == (Reason.TIME_OUT_OF_RANGE, None, time)
+
+    @pytest.mark.parametrize("time", [-1, 0, NOW // 1000, -(2**63)])
+    def test_a_record_before_all_events_moves_no_clock(self, time: int) -> None:
+        decoded = columns(record(event(), timestamp=time))
+        assert (decoded.event_type.tolist(), decoded.timestamp.tolist()) == ([BAD], [MIN_EVENT_TIME_MS])
+
     def test_limits_are_inclusive(self) -> None:
         name = "名" * MAX_ID_CHARS
         size = MAX_EVENT_BYTES - len(json.dumps(event(more="")))
         good = [
             record(event(event_time=MIN_EVENT_TIME_MS)),
             record(event(event_time=NOW + MAX_AHEAD_MS)),
+            record(event(event_time=MAX_EVENT_TIME_MS), timestamp=MAX_EVENT_TIME_MS),
             record(event(event_id=name, event=name, customer_id=name), name.encode()),
             record(event(more="x" * size)),
             record(event(context=json.loads('{"x":' * (MAX_DEPTH - 1) + "1" + "}" * (MAX_DEPTH - 1)))),
@@ -271,7 +288,9 @@ BAD_VALUES: list[tuple[str, Any, Reason, str | None]] = [
     ("time a text", event(event_time=str(NOW)), Reason.MISTYPED_FIELD, "event_time"),
     ("time a fraction", event(event_time=NOW + 0.5), Reason.MISTYPED_FIELD, "event_time"),
     ("time a boolean", event(event_time=True), Reason.MISTYPED_FIELD, "event_time"),
-    ("time beyond 64 bits", event(event_time=2**63), Reason.MISTYPED_FIELD, "event_time"),
+    ("time beyond 64 bits", event(event_time=2**63), Reason.TIME_OUT_OF_RANGE, "event_time"),
+    ("time in microseconds", event(event_time=NOW * 1000), Reason.TIME_OUT_OF_RANGE, "event_time"),
+    ("time late", event(event_time=MAX_EVENT_TIME_MS + 1), Reason.TIME_OUT_OF_RANGE, "event_time"),
     (
         "time without end",
         json.dumps(event()).replace(str(NOW), "9" * 5_000).encode(),

@@ -11,7 +11,7 @@ import pytest
 
 from models.bad_rows import BadRow, Reason
 from models.decisions import Decision, Transition, Trigger
-from models.events import MAX_ID_CHARS, MIN_EVENT_TIME_MS, Event
+from models.events import MAX_EVENT_TIME_MS, MAX_ID_CHARS, MIN_EVENT_TIME_MS, Event
 from models.schema import DIALECT, schemas
 
 EVENTS: dict[str, Any] = {
@@ -80,6 +80,7 @@ def test_the_limits_of_an_event() -> None:
     for name in ("event_id", "event", "customer_id"):
         assert (properties[name]["minLength"], properties[name]["maxLength"]) == (1, MAX_ID_CHARS)
     assert properties["event_time"]["minimum"] == MIN_EVENT_TIME_MS
+    assert properties["event_time"]["maximum"] == MAX_EVENT_TIME_MS
     for name in ("context", "properties"):
         assert properties[name]["type"] == ["object", "null"]
 
