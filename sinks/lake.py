@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import duckdb
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from sinks.schemas import DAY
 from sinks.writer import ABOUT
 
 VIEWS = Path(__file__).parent / "views"
@@ -31,6 +34,8 @@ def connect(path: str | Path) -> duckdb.DuckDBPyConnection:
     """
     place = Path(path)
     about = about_lake(place)
+    if any(part.lower().startswith(f"{DAY}=") for part in place.absolute().parts):
+        raise NoLakeError(f"DuckDB would take a folder of {place.absolute()} for the day of every row: rename it")
     connection = duckdb.connect()
     connection.execute("SET TimeZone = ?", [about["time_zone"]])
     connection.execute("SET parquet_metadata_cache = true")  # a file of the lake never changes
@@ -80,9 +85,10 @@ def _table(place: Path) -> _Table | None:
     nulls = ", ".join(f'NULL::{type_} AS "{column}"' for column, type_ in schema.items())
     rows = no_rows = f"SELECT {nulls} WHERE false"
     if files:
-        listed = ", ".join(_quoted(file) for file in files)
+        names = ", ".join(f'"{column}"' for column in schema)  # a folder above, such as bank=1, is no column
+        listed = ", ".join(_quoted(escape(unquote(file))) for file in files)
         options = "union_by_name = true, hive_partitioning = true, hive_types = {'day': DATE}"
-        rows += f" UNION ALL BY NAME FROM read_parquet([{listed}], {options})"
+        rows = f"SELECT {names} FROM ({no_rows} UNION ALL BY NAME FROM read_parquet([{listed}], {options}))"
     return _Table(set(schema), no_rows, rows)
 
 

@@ -129,10 +129,11 @@ def step(command: list[str], cwd: Path, env: dict[str, str]) -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A folder with the files that the documents' commands use."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    shutil.copytree(ROOT / "models" / "retail_bank", tmp_path / "models" / "retail_bank")
-    return tmp_path
+    """A folder with the files that the documents' commands use; whoever follows them may have a space in its path."""
+    place = tmp_path / "my bank"
+    shutil.copytree(ROOT / "examples", place / "examples")
+    shutil.copytree(ROOT / "models" / "retail_bank", place / "models" / "retail_bank")
+    return place
 
 
 @pytest.mark.kafka

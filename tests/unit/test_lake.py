@@ -12,7 +12,7 @@ from deltalake.exceptions import DeltaError
 from models.catalogue import Catalogue, load
 from models.outputs import BatchOutput
 from sinks.day_files import HEAD
-from sinks.lake import connect, views
+from sinks.lake import NoLakeError, connect, views
 from sinks.rows import RowMaker
 from sinks.writer import Lake, LakeError
 from tests.small_logs import DAY, HOUR, MINUTE, START, lake_rows, outputs, random_records, records, small_catalogue
@@ -87,6 +87,24 @@ def test_everything_that_came_out_can_be_read(tmp_path: Path, made: list[BatchOu
         "metrics": sum(len(output.metrics) for output in made),
     }
     assert all(count for name, count in counts.items() if name != "bad_rows")
+
+
+@pytest.mark.parametrize(
+    "name", ["my lake", "智策 é", "a%b", "a#b", "a?b", "a*b", "a[b]", "a{b,c}", "a'b", 'a"b', "a=b"]
+)
+def test_a_lake_lies_in_any_folder(name: str, tmp_path: Path, made: list[BatchOutput]) -> None:
+    """Delta names files by percent-encoded paths; DuckDB takes paths as they are, but for globs."""
+    _write(tmp_path / "plain", made[:1])
+    _write(tmp_path / name, made[:1])
+    (tmp_path / "axb").symlink_to(tmp_path / name)  # what a glob would find, too
+    assert lake_rows(tmp_path / name) == lake_rows(tmp_path / "plain")
+
+
+def test_a_lake_in_a_folder_named_as_a_day_is_refused(tmp_path: Path) -> None:
+    """Of two days in the path of a file DuckDB takes the first: every row would be of that day."""
+    Lake(tmp_path / "day=2026-01-01" / "lake", small_catalogue())
+    with pytest.raises(NoLakeError, match="for the day of every row: rename it"):
+        connect(tmp_path / "day=2026-01-01" / "lake")
 
 
 def test_a_file_of_snapshots_has_the_columns_of_one_entity(tmp_path: Path, made: list[BatchOutput]) -> None:
