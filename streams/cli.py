@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -173,7 +174,7 @@ def simulate(file: Path, answers: bool, **options: Any) -> None:
             events = options["events"] + write_answered(simulation, file, worker_settings.Settings())
         else:
             events = write_file(simulation, file).records
-    click.echo(f"{events:,} events in {file} after {seconds():.1f} s. Next: zhice backtest {file}")
+    click.echo(f"{events:,} events in {file} after {seconds():.1f} s. Next: zhice backtest {quote(str(file))}")
 
 
 @main.command()

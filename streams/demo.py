@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from shlex import quote
 
 import duckdb
 import rich_click as click
@@ -135,7 +136,8 @@ def _trigger(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _next_commands(lake: Path) -> None:
+    quoted = quote(str(lake))
     click.echo("Try next:")
-    click.echo(f'  .venv/bin/zhice sql --lake {lake} "FROM stage_transitions LIMIT 10"')
-    click.echo(f"  .venv/bin/zhice verify --lake {lake}")
-    click.echo(f"  .venv/bin/zhice report --lake {lake}")
+    click.echo(f'  .venv/bin/zhice sql --lake {quoted} "FROM stage_transitions LIMIT 10"')
+    click.echo(f"  .venv/bin/zhice verify --lake {quoted}")
+    click.echo(f"  .venv/bin/zhice report --lake {quoted}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 import rich_click as click
@@ -64,9 +65,8 @@ def run_replay(file: Path, sql: str | None, settings: Settings, *, embedded: boo
             click.echo(f"{sent:,} records sent to {settings.topic('events')}. Next: zhice worker --tick-ms 0")
             return
         worked, seconds = replay_records(records, settings)
-    click.echo(
-        f"{worked:,} records in {seconds:.1f} s ({worked / seconds:,.0f}/s). Next: zhice sql --lake {settings.lake}"
-    )
+    rate = f"{worked:,} records in {seconds:.1f} s ({worked / seconds:,.0f}/s)"
+    click.echo(f"{rate}. Next: zhice sql --lake {quote(settings.lake)}")
 
 
 def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
@@ -88,4 +88,5 @@ def run_backtest(file: Path, sql: str | None, backtest: Backtest, threads: int) 
         with progress_bar("backtest", count_records(records)) as progress, stopwatch() as seconds:
             total = backtests.run(ready, count, progress)
             took = seconds()
-    click.echo(f"{total:,} records in {took:.1f} s ({total / took:,.0f}/s). Next: zhice sql --lake {backtest.lake}")
+    rate = f"{total:,} records in {took:.1f} s ({total / took:,.0f}/s)"
+    click.echo(f"{rate}. Next: zhice sql --lake {quote(backtest.lake)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,14 @@ def test_the_smallest_banks_are_simulated(events: int, customers: int, tmp_path:
     result = called("simulate", str(file), "--events", str(events), "--customers", str(customers))
     assert result.exit_code == 0, result.exception
     assert len(file.read_bytes().splitlines()) == events
+
+
+def test_what_to_try_next_is_quoted_for_a_shell(tmp_path: Path) -> None:
+    """Each hint is a command that runs as it stands."""
+    file, lake = tmp_path / "my bank $1.jsonl", tmp_path / "my lake"
+    result = called("simulate", str(file), "--events", "20", "--customers", "5")
+    _, *words = shlex.split(result.output.partition("Next: ")[2])
+    result = called(*words, "--lake", str(lake))
+    _, *words = shlex.split(result.output.partition("Next: ")[2])
+    assert words == ["sql", "--lake", str(lake)]
+    assert "events" in called(*words).output
