@@ -18,7 +18,7 @@ from sinks.writer import ABOUT
 
 VIEWS = Path(__file__).parent / "views"
 TABLES = ("events", "transitions", "decisions", "triggers", "features", "bad_rows", "metrics")
-ORDER = ("latest_features", "customers", "aum", "retention")  # views that others read, before them
+ORDER = ("snapshots", "latest_features", "customers", "aum", "retention")  # views that others read, before them
 NEEDS = "-- needs: "
 
 

@@ -1,8 +1,8 @@
 -- AUM by tier and day: each customer's last known AUM of the day, carried forward from the day it was last seen.
--- needs: features.aum, features.aum_tier
+-- needs: features.aum, features.aum_tier, events
 WITH seen AS (
     SELECT customer_id, day, aum, aum_tier
-    FROM features
+    FROM snapshots
     WHERE entity = 'customer' AND aum IS NOT NULL
     QUALIFY row_number() OVER (PARTITION BY customer_id, day ORDER BY as_of DESC, "offset" DESC) = 1
 ),

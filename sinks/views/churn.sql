@@ -3,9 +3,9 @@
 WITH today AS (SELECT max(day) AS day FROM events),
 seen AS (SELECT customer_id, max(day) AS last_day FROM events WHERE status = 'applied' GROUP BY customer_id),
 assets AS (
-    SELECT customer_id, arg_max(aum, as_of) AS aum,
-           arg_max(aum, as_of) FILTER (day <= (SELECT day FROM today) - 60) AS aum_before
-    FROM features
+    SELECT customer_id, arg_max(aum, (as_of, "offset")) AS aum,
+           arg_max(aum, (as_of, "offset")) FILTER (day <= (SELECT day FROM today) - 60) AS aum_before
+    FROM snapshots
     WHERE entity = 'customer' AND aum IS NOT NULL
     GROUP BY customer_id
 ),

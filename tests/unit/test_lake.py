@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -15,7 +16,18 @@ from sinks.day_files import HEAD
 from sinks.lake import NoLakeError, connect, views
 from sinks.rows import RowMaker
 from sinks.writer import Lake, LakeError
-from tests.small_logs import DAY, HOUR, MINUTE, START, lake_rows, outputs, random_records, records, small_catalogue
+from tests.small_logs import (
+    DAY,
+    HOUR,
+    MINUTE,
+    START,
+    LogRecord,
+    lake_rows,
+    outputs,
+    random_records,
+    records,
+    small_catalogue,
+)
 
 BANK = """
 [catalogue]
@@ -232,6 +244,37 @@ def test_views_show_the_right_numbers(tmp_path: Path) -> None:
     balances = "SELECT events, customers, amount FROM metrics_by_minute WHERE event = 'balance'"
     assert _view(tmp_path, balances) == [(2, 2, 7.0), (1, 1, 0.0)]
     assert _view(tmp_path, "SELECT customer_id, aum FROM customers ORDER BY 1") == [("c1", 40_000.0), ("c2", 100.0)]
+
+
+TICK = (("zhice", b"tick"),)
+
+
+@pytest.mark.parametrize("end", [2 * DAY, 2 * DAY + HOUR // 2, 3 * DAY - HOUR // 2, 3 * DAY])
+@pytest.mark.parametrize("ticks", [0, 3 * HOUR])
+def test_aum_is_of_the_day_on_which_it_was_known(end: int, ticks: int, tmp_path: Path) -> None:
+    """Many changes are in the last hour of a day, whose snapshot is as of midnight; a log may end at midnight."""
+    bank, random = load({"bank.toml": BANK}), Random(end + ticks)
+    times = sorted(random.choice([*range(0, end, HOUR // 2), DAY - MINUTE, 2 * DAY - MINUTE]) for _ in range(60))
+    log = records(
+        {"event": "balance", "customer_id": f"c{random.randrange(9)}", "at": START + at, "properties": {"assets": at}}
+        for at in [*times, end]
+    )
+    if ticks:
+        log.append(LogRecord(len(log), log[-1].timestamp + ticks, None, None, TICK))
+    _write(tmp_path, outputs(bank, log), bank)
+    recomputed = """
+        WITH balances AS (
+            SELECT *, record_time::DATE AS known, (properties ->> 'assets')::DOUBLE AS assets FROM events
+        ),
+        last AS (
+            SELECT days.known AS day, customer_id, arg_max(assets, "offset") AS aum
+            FROM (SELECT DISTINCT known FROM balances) AS days JOIN balances ON balances.known <= days.known
+            GROUP BY ALL
+        )
+        SELECT day, count(*), sum(aum) FROM last GROUP BY day ORDER BY day
+    """
+    by_day = "SELECT day, sum(customers), sum(aum) FROM aum GROUP BY day ORDER BY day"
+    assert _view(tmp_path, by_day) == _view(tmp_path, recomputed)
 
 
 def test_a_changed_catalogue_adds_its_columns(tmp_path: Path) -> None:
