@@ -3,18 +3,18 @@
 -- into the app).
 -- needs: triggers, transitions, events
 WITH hand_offs AS (
-    SELECT id, triggers.rule, channel, customer_id, entity_id, decided_at, decided_at + within AS until
+    SELECT id, triggers.rule, channel, customer_id, entity, entity_id, decided_at, decided_at + within AS until
     FROM triggers JOIN goals USING (rule)
     WHERE entity_id IS NOT NULL
 ),
 moves AS (
-    SELECT transitions.customer_id, entity_id, entered_at, events.channel
+    SELECT transitions.customer_id, entity, entity_id, entered_at, events.channel
     FROM transitions JOIN events USING (partition, "offset")
     WHERE cause = 'event' AND entity_id IS NOT NULL
 ),
 resumed AS (
     SELECT id, arg_min(moves.channel, entered_at) AS came_by
-    FROM hand_offs JOIN moves USING (customer_id, entity_id)
+    FROM hand_offs JOIN moves USING (customer_id, entity, entity_id)
     WHERE entered_at > decided_at AND entered_at <= until
     GROUP BY id
 )

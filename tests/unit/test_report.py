@@ -150,6 +150,40 @@ def test_hand_offs_say_where_the_instance_went_on(lake: Path) -> None:
     assert there == len([number for number in acted if number % 4 == 0]) / len(acted)
 
 
+def test_hand_offs_tell_instances_with_one_id_apart(tmp_path: Path) -> None:
+    """The order 1 goes on, the loan 1 of the same customer does not."""
+    order = """
+        [[event]]
+        name = "order"
+        properties = { order_id = "string" }
+        [[journey]]
+        name = "purchase"
+        entity = "purchase"
+        key = "order_id"
+        stages = ["cart", "paid"]
+        [[journey.transition]]
+        from = ["cart"]
+        on = ["order"]
+        to = "paid"
+    """
+    bank = load({"bank.toml": BANK.partition("[[holdout]]")[0] + order})
+    made = outputs(
+        bank,
+        records(
+            [
+                {"event": "apply", "at": NOON, "properties": {"loan": "1"}},
+                {"event": "order", "at": NOON + HOUR, "properties": {"order_id": "1"}},
+            ]
+        ),
+    )
+    writer = Lake(tmp_path, bank)
+    for output in made:
+        writer.add(output)
+    writer.commit()
+    with connect(tmp_path) as connection:
+        assert connection.execute("SELECT rule, hand_offs, resumed FROM hand_offs").fetchall() == [("resume", 1, 0.0)]
+
+
 def test_churn_and_retention(lake: Path) -> None:
     with connect(lake) as connection:
         assert connection.execute("SELECT customers, inactive_60d, churned FROM churn").fetchall() == [
