@@ -15,7 +15,7 @@ from sinks.lake import connect
 from streams.answers import append_answers
 from streams.runs import embedded_broker, replay_records
 from streams.settings import Settings
-from streams.show import bar, console, fetched, print_profile, print_rows, profiles_of, stopwatch
+from streams.show import as_text, bar, console, fetched, print_profile, print_rows, profiles_of, stopwatch
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
 
@@ -117,7 +117,7 @@ def _funnel(connection: duckdb.DuckDBPyConnection, journey: str) -> None:
     table.add_column("share", justify="right")
     table.add_column("")
     for stage, entities, share in rows:
-        table.add_row(stage, f"{entities:,}", f"{share:.1%}", bar(share))
+        table.add_row(stage, as_text(entities), f"{share:.1%}", bar(share))
     console().print(table)
 
 

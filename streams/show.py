@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import duckdb
@@ -28,6 +29,8 @@ MISMATCHES_SHOWN = 50
 INSTANTS = ("_at", "_until")  # ends of names of features that are times
 MS_2000, MS_9999 = 946_684_800_000, 253_370_764_800_000
 MAX_ROWS = 200  # of a query, in a terminal; JSON has all
+GROUPED_FROM = 10_000  # a year is no amount
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
 class NoCustomerError(LookupError):
@@ -35,9 +38,11 @@ class NoCustomerError(LookupError):
 
 
 def console() -> Console:
-    """A console that does not wrap what goes to a file or a pipe."""
-    made = Console()
-    return made if made.is_terminal else Console(width=160, no_color=True, highlight=False)
+    """A console that takes text as it is, not as markup, and does not wrap what goes to a file or a pipe."""
+    made = Console(markup=False, emoji=False)
+    if made.is_terminal:
+        return made
+    return Console(width=160, no_color=True, highlight=False, markup=False, emoji=False)
 
 
 def echo_error(error: BaseException) -> None:
@@ -73,11 +78,13 @@ def show_query(lake: str, query: str | None, as_json: bool) -> None:
     with connect(lake) as connection:
         if query is None:
             query = "SELECT view_name AS name FROM duckdb_views() WHERE NOT internal ORDER BY name"
+        if not connection.extract_statements(query):
+            raise click.UsageError("QUERY holds no statement; leave it out to list the tables and views")
         names, rows = fetched(connection, query)
     if as_json:
         click.echo(to_json(by_name(names, rows)))
         return
-    print_rows(names, rows[:MAX_ROWS])
+    print_rows(names, rows[:MAX_ROWS], grouped=False)
     if len(rows) > MAX_ROWS:
         click.echo(f"… {len(rows) - MAX_ROWS:,} rows more; --json prints all")
 
@@ -90,17 +97,31 @@ def fetched(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[
 
 def by_name(names: list[str], rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
     """Each row as values by column, as JSON has them."""
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    keys = distinct(names)
+    return [dict(zip(keys, row, strict=True)) for row in rows]
 
 
-def print_rows(names: list[str], rows: list[Any], title: str | None = None) -> None:
-    """Rows as a table."""
+def distinct(names: list[str]) -> list[str]:
+    """Names of columns, those that come again numbered as DuckDB does in a table.
+
+    >>> distinct(["a", "a", "a_1", "a"])
+    ['a', 'a_1', 'a_1_1', 'a_2']
+    """
+    found: list[str] = []
+    for name in names:
+        candidates = (name, *(f"{name}_{number}" for number in range(1, len(names))))
+        found.append(next(one for one in candidates if one not in found))
+    return found
+
+
+def print_rows(names: list[str], rows: list[Any], title: str | None = None, *, grouped: bool = True) -> None:
+    """Rows as a table; the digits of numbers in groups, or as a query has them."""
     table = Table(title=title, title_justify="left")
     for number, name in enumerate(names):
         numeric = any(_is_numeric(row[number]) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(as_text(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(as_text, row))
+        table.add_row(*(as_text(value, grouped=grouped) for value in row))
     console().print(table)
 
 
@@ -108,19 +129,22 @@ def _is_numeric(value: object) -> bool:
     return isinstance(value, int | float) or (isinstance(value, str) and value.endswith("%"))
 
 
-def as_text(value: Any) -> str:
-    """A value for people.
+def as_text(value: Any, *, grouped: bool = True) -> str:
+    """A value for people. What would steer a terminal is spelled out.
 
-    >>> as_text(12345.0), as_text(0.5), as_text(None), as_text(True)
-    ('12,345', '0.5', '–', 'yes')
+    >>> as_text(12345.0), as_text(2024), as_text(0.5), as_text(None), as_text(True), as_text("\\x1b[1m")
+    ('12,345', '2024', '0.5', '–', 'yes', '\\\\x1b[1m')
     """
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return str(value).translate(CONTROLS)
+    comma = "," if grouped and abs(value) >= GROUPED_FROM else ""
     if isinstance(value, float) and not value.is_integer():
-        return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4g}"
-    return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
+        return f"{value:{comma}.2f}" if abs(value) >= 1 else f"{value:.4g}"
+    return f"{value:{comma}.0f}" if isinstance(value, float) else f"{value:{comma}d}"
 
 
 def to_json(value: Any) -> str:
@@ -143,11 +167,9 @@ def show_verification(report: VerifyReport, as_json: bool) -> None:
     if as_json:
         click.echo(to_json(msgspec.to_builtins(report)))
         return
-    for mismatch in report.mismatches[:MISMATCHES_SHOWN]:
-        entity = mismatch.customer_id if mismatch.entity_id is None else f"{mismatch.customer_id}/{mismatch.entity_id}"
-        click.echo(
-            f"{mismatch.entity} {entity}: {mismatch.feature} is {mismatch.lake}, events give {mismatch.recomputed}"
-        )
+    for one in report.mismatches[:MISMATCHES_SHOWN]:
+        entity = one.customer_id if one.entity_id is None else f"{one.customer_id}/{one.entity_id}"
+        click.echo(f"{one.entity} {as_text(entity)}: {one.feature} is {one.lake}, events give {one.recomputed}")
     if len(report.mismatches) > MISMATCHES_SHOWN:
         click.echo(f"… and {len(report.mismatches) - MISMATCHES_SHOWN:,} more; --json prints all")
     click.echo(
@@ -210,7 +232,8 @@ def show_profile(lake: str, customer: str, as_json: bool) -> None:
         profiles = profiles_of(connection, customer)
     if not profiles:
         raise NoCustomerError(
-            f"the lake knows no customer {customer}; zhice sql 'SELECT customer_id FROM customers' lists them"
+            f"the lake knows no customer {as_text(customer)}; "
+            f"zhice sql --lake {quote(lake)} 'SELECT customer_id FROM customers' lists them"
         )
     if as_json:
         click.echo(to_json(profiles))
@@ -232,7 +255,7 @@ def print_profile(profile: dict[str, Any]) -> None:
     known = [
         (name, as_text(_instant(value, zone) if name.endswith(INSTANTS) else value)) for name, value in values.items()
     ]
-    title = f"{profile['entity']} {profile['entity_id'] or profile['customer_id']} as of {profile['as_of']}"
+    title = as_text(f"{profile['entity']} {profile['entity_id'] or profile['customer_id']} as of {profile['as_of']}")
     half = (len(known) + 1) // 2
     table = Table(title=title, title_justify="left", show_header=False)
     for left, right in zip(known[:half], [*known[half:], ("", "")][:half], strict=True):
