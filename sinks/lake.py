@@ -67,9 +67,9 @@ def views() -> list[tuple[str, str]]:
 
 
 class _Table(NamedTuple):
-    """Columns, and SQL: of no rows, and of all."""
+    """Types of columns, and SQL: of no rows, and of all."""
 
-    columns: set[str]
+    columns: dict[str, str]
     no_rows: str
     rows: str
 
@@ -89,7 +89,7 @@ def _table(place: Path) -> _Table | None:
         listed = ", ".join(_quoted(escape(unquote(file))) for file in files)
         options = "union_by_name = true, hive_partitioning = true, hive_types = {'day': DATE}"
         rows = f"SELECT {names} FROM ({no_rows} UNION ALL BY NAME FROM read_parquet([{listed}], {options}))"
-    return _Table(set(schema), no_rows, rows)
+    return _Table(schema, no_rows, rows)
 
 
 def _duckdb_type(delta: str) -> str:
@@ -117,10 +117,17 @@ def _create_policies(connection: duckdb.DuckDBPyConnection, about: dict[str, Any
 
 
 def _can_have(text: str, tables: Mapping[str, _Table]) -> bool:
-    """Whether the lake has what a view needs: a table, or a column of it."""
+    """Whether the lake has what a view needs: a table, or a column of it, which may have to be of a type."""
     line = next(line for line in text.splitlines() if line.startswith(NEEDS))
-    needs = [need.partition(".") for need in line.removeprefix(NEEDS).split(", ")]
-    return all(table in tables and (not column or column in tables[table].columns) for table, _, column in needs)
+    return all(_has(tables, *need.partition(" ")[::2]) for need in line.removeprefix(NEEDS).split(", "))
+
+
+def _has(tables: Mapping[str, _Table], name: str, type_: str) -> bool:
+    table, _, column = name.partition(".")
+    if table not in tables or not column:
+        return table in tables
+    found = tables[table].columns.get(column)
+    return found is not None and type_ in ("", found)
 
 
 def _quoted(text: str) -> str:

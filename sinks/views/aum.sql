@@ -1,5 +1,5 @@
 -- AUM by tier and day: each customer's last known AUM of the day, carried forward from the day it was last seen.
--- needs: features.aum, features.aum_tier, events
+-- needs: features.aum double, features.aum_tier, events
 WITH seen AS (
     SELECT customer_id, day, aum, aum_tier
     FROM snapshots

@@ -1,5 +1,5 @@
 -- AUM by month and tier: the average over the month's days.
--- needs: features.aum, features.aum_tier, events
+-- needs: features.aum double, features.aum_tier, events
 SELECT date_trunc('month', day)::DATE AS month, aum_tier, avg(customers) AS customers, avg(aum) AS daily_average_aum
 FROM aum
 GROUP BY month, aum_tier

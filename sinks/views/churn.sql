@@ -1,5 +1,5 @@
 -- Churn as of the lake's last day: customers without an event for 60 days, or whose AUM is below half of what it was 60 days ago.
--- needs: events, features.aum
+-- needs: events, features.aum double
 WITH today AS (SELECT max(day) AS day FROM events),
 seen AS (SELECT customer_id, max(day) AS last_day FROM events WHERE status = 'applied' GROUP BY customer_id),
 assets AS (

@@ -11,5 +11,5 @@ ended AS (
         WHERE events.partition = midnights.partition AND record_time = as_of AND events."offset" < midnights."offset"
     )
 )
-SELECT features.* REPLACE (day - coalesce(days, 0) AS day)
+SELECT features.* REPLACE (day - coalesce(ended.days, 0) AS day)
 FROM features LEFT JOIN ended USING (partition, as_of, "offset")

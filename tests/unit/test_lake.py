@@ -66,6 +66,7 @@ action = "greet"
 channel = "app"
 cooldown = "1h"
 """
+TIER = "CASE WHEN aum >= 50000 THEN 2 ELSE 1 END"
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +247,31 @@ def test_views_show_the_right_numbers(tmp_path: Path) -> None:
     assert _view(tmp_path, "SELECT customer_id, aum FROM customers ORDER BY 1") == [("c1", 40_000.0), ("c2", 100.0)]
 
 
+@pytest.mark.parametrize(
+    ("value", "has"),
+    [("amount", {"aum", "aum_by_month", "churn"}), ("channel", set()), ("amount > 1", set())],
+)
+def test_a_view_whose_feature_has_another_type_is_left_out(value: str, has: set[str], tmp_path: Path) -> None:
+    bank = load({"bank.toml": BANK.replace('value = "assets"', f'value = "{value}"').replace(TIER, "aum IS NULL")})
+    _write(tmp_path, outputs(bank, records([{"event": "balance", "at": START, "properties": {"amount": 5}}])), bank)
+    with connect(tmp_path) as connection:
+        made = {name for (name,) in connection.execute("SELECT view_name FROM duckdb_views()").fetchall()}
+        assert made & {"aum", "aum_by_month", "churn"} == has
+        for name in made & {name for name, _ in views()}:
+            connection.execute(f"FROM {name}").fetchall()
+
+
+def test_features_may_have_the_names_that_views_use(tmp_path: Path) -> None:
+    names = ("days", "ended", "midnights", "features", "events", "snapshots", "known", "until", "seen", "assets_2")
+    more = "".join(f'[[feature]]\nname = "{name}"\non = ["balance"]\naggregate = "count"\n' for name in names)
+    bank = load({"bank.toml": BANK + more})
+    _write(tmp_path, outputs(bank, records([{"event": "balance", "at": START, "properties": {"assets": 5}}])), bank)
+    with connect(tmp_path) as connection:
+        for name, _ in views():
+            connection.execute(f"FROM {name}").fetchall()
+    assert _view(tmp_path, "SELECT customers, aum FROM aum") == [(1, 5.0)]
+
+
 TICK = (("zhice", b"tick"),)
 
 
@@ -286,7 +312,7 @@ def test_a_changed_catalogue_adds_its_columns(tmp_path: Path) -> None:
 
 
 def test_a_column_of_another_type_is_refused(tmp_path: Path) -> None:
-    changed = BANK.replace("CASE WHEN aum >= 50000 THEN 2 ELSE 1 END", "aum >= 50000")
+    changed = BANK.replace(TIER, "aum >= 50000")
     Lake(tmp_path, load({"bank.toml": BANK}))
     with pytest.raises(LakeError, match="has aum_tier as double, not boolean; give the new one another name"):
         Lake(tmp_path, load({"bank.toml": changed}))
