@@ -17,11 +17,13 @@ from models.catalogue import CUSTOMER, Catalogue, Feature, concerned_events, ent
 from models.expressions import Kind, names_in, parse, to_duckdb
 from models.layout import OTHER_TEXT
 from models.windows import DAY_MS, tile_count
-from sinks.lake import connect
+from sinks.lake import about_lake, connect
+from sinks.writer import LakeError
 
 TOLERANCE: Final = 1e-9  # relative; of a sum to the sum of magnitudes, for its terms may cancel out
 FEATURES_A_QUERY: Final = 20
 SQL_TYPES: Final = {Kind.NUMBER: "DOUBLE", Kind.BOOLEAN: "BOOLEAN"}
+COLUMN_TYPES: Final = {**SQL_TYPES, Kind.STRING: "VARCHAR", Kind.NULL: "DOUBLE"}  # of features in the lake
 ENVELOPE: Final = {
     "channel": "channel",
     "event_time": "CAST(utc_ms AS DOUBLE)",
@@ -54,8 +56,12 @@ class VerifyReport:
 
 
 def verify(path: str | Path, catalogue: Catalogue) -> VerifyReport:
-    """Compare the latest snapshot of every entity with its events before that. Raises NoLakeError, duckdb.Error."""
+    """Compare the latest snapshot of every entity with its events before that.
+
+    Raises NoLakeError; LakeError where the lake is of another catalogue; duckdb.Error.
+    """
     with connect(path) as connection:
+        _check_catalogue(connection, Path(path), catalogue)
         _cut(connection)
         counts, compared, mismatches = {}, 0, []
         for entity in entities(catalogue):
@@ -72,6 +78,24 @@ def verify(path: str | Path, catalogue: Catalogue) -> VerifyReport:
         compared=compared,
         mismatches=mismatches,
     )
+
+
+def _check_catalogue(connection: duckdb.DuckDBPyConnection, place: Path, catalogue: Catalogue) -> None:
+    """Raises LakeError where the lake cannot be of this catalogue."""
+    about = about_lake(place)
+    known, version = about["catalogue"], about["catalogue_version"]
+    if known != catalogue.name:
+        raise LakeError(
+            f"the lake at {place} is of catalogue {known}, not {catalogue.name}; name its own by --catalogue"
+        )
+    types = {name: type_ for name, type_, *_ in connection.execute("DESCRIBE features").fetchall()}
+    for feature in catalogue.features:
+        wanted = COLUMN_TYPES[catalogue.feature_types[feature.name].kind]
+        if types.get(feature.name) != wanted:
+            raise LakeError(
+                f"the lake at {place} is of version {version} of catalogue {known}, and has no {wanted} {feature.name} "
+                f"as version {catalogue.version} has; name its own by --catalogue"
+            )
 
 
 def _features(catalogue: Catalogue, entity: str) -> list[Feature]:
@@ -94,7 +118,6 @@ def _take_events(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, en
     key = key_of(catalogue, entity)
     names = [*_properties(catalogue, entity), *([key] if key else [])]
     entity_id = f"p{len(names) - 1}" if key else "''"
-    paths = ", ".join(_text(f'$."{name}"') for name in names)
     columns = "".join(f", {_property(catalogue, name, at)} AS p{at}" for at, name in enumerate(names))
     concerned = concerned_events(catalogue, entity)
     numbers = [f"({_text(event.name)}, {at})" for at, event in enumerate(catalogue.events) if event.name in concerned]
@@ -104,7 +127,7 @@ def _take_events(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, en
         raw AS (
             SELECT customer_id, event_type, "offset", channel, epoch_ms(event_time) AS utc_ms,
                    timezone({_text(catalogue.time_zone)}, event_time) AS local_time,
-                   json_extract_string(properties, [{paths}]::VARCHAR[]) AS texts
+                   {_last_texts(names)} AS texts
             FROM applied JOIN numbers USING (event)
         ),
         typed AS (
@@ -120,6 +143,19 @@ def _take_events(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, en
         WHERE {entity_id} IS NOT NULL
         WINDOW own AS (PARTITION BY customer_id, {entity_id})
     """)
+
+
+def _last_texts(names: Sequence[str]) -> str:
+    """SQL of the texts of properties as a list. Of a key that comes twice the last counts; DuckDB takes the first."""
+    paths = ", ".join(_text(f'$."{name}"') for name in names)
+    listed = ", ".join(map(_text, names))
+    keys, values = "json_keys(properties)", "json_extract_string(properties, '$.*')"
+    last = f"{values}[len({keys}) + 1 - list_position(list_reverse({keys}), name)]"
+    return f"""
+        CASE WHEN len(list_distinct({keys})) < len({keys})
+             THEN list_transform([{listed}]::VARCHAR[], lambda name: {last})
+             ELSE json_extract_string(properties, [{paths}]::VARCHAR[]) END
+    """
 
 
 def _properties(catalogue: Catalogue, entity: str) -> list[str]:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from models.catalogue import load
 from models.outputs import BatchOutput, Snapshot
 from models.plan import SnapshotColumn
 from sinks.lake import NoLakeError, connect
 from sinks.verify import Mismatch, verify
-from sinks.writer import Lake
-from tests.small_logs import DAY, START, outputs, random_records, records, small_catalogue
+from sinks.writer import Lake, LakeError
+from tests.small_logs import DAY, SMALL, START, outputs, random_records, records, small_catalogue
 
 
 def _lake(path: Path, made: list[BatchOutput]) -> None:
@@ -81,6 +82,32 @@ def test_strings_and_ties_are_recomputed(tmp_path: Path) -> None:
     with connect(tmp_path) as connection:
         row = connection.execute("SELECT last_direction, first_amount, directions_30d FROM customers").fetchall()
     assert row == [("(other)", 2.0, 1.0)]
+
+
+def test_of_a_key_that_comes_twice_the_last_counts(tmp_path: Path) -> None:
+    """As in the engine, whatever is first, NULL or not."""
+    events = [{"event": "transfer", "at": START + at, "properties": {"amount": 1, "more": at}} for at in range(3)]
+    log = records(events)
+    twice = (b'"amount": 5, "direction": "in", "direction": "out"', b'"amount": null', b'"amount": 2.5')
+    log = [
+        one._replace(value=(one.value or b"").replace(b'"more": %d' % at, text))
+        for at, (one, text) in enumerate(zip(log, twice, strict=True))
+    ]
+    _lake(tmp_path, outputs(small_catalogue(), log))
+    assert verify(tmp_path, small_catalogue()).mismatches == []
+    with connect(tmp_path) as connection:
+        assert connection.execute("SELECT transfer_out_7d FROM customers").fetchall() == [(5.0,)]
+
+
+def test_another_catalogue_is_said(tmp_path: Path) -> None:
+    _lake(tmp_path, outputs(small_catalogue(), records([{"event": "login", "at": START}])))
+    text = SMALL.read_text(encoding="utf-8")
+    other = load({"small.toml": text.replace('name = "small"', 'name = "other"', 1)})
+    with pytest.raises(LakeError, match="is of catalogue small, not other; name its own by --catalogue"):
+        verify(tmp_path, other)
+    renamed = load({"small.toml": text.replace("transfer_out_7d", "transfers_out")})
+    with pytest.raises(LakeError, match=f"no DOUBLE transfers_out as version {renamed.version} has"):
+        verify(tmp_path, renamed)
 
 
 def test_no_lake(tmp_path: Path) -> None:
