@@ -48,6 +48,8 @@ LIMITS: Final[Mapping[str, tuple[str, int]]] = {
 MAX_PROPERTIES: Final = 1024  # of all events together
 MAX_VALUES: Final = 1024  # of a string property
 MAX_DISTINCT: Final = 48  # values that `distinct` can count
+MACHINE_ZONES: Final = ("localtime", "posixrules")  # beside the zones, where a machine keeps its files of them
+MACHINE_FOLDERS: Final = ("posix/", "right/")
 
 
 def check(catalogue: Catalogue, report: Report) -> None:
@@ -68,9 +70,7 @@ def _check_header(catalogue: Catalogue, report: Report) -> None:
         return
     report.places[id(catalogue)] = report.header
     check_name(report, catalogue, "name", catalogue.name)
-    try:
-        ZoneInfo(catalogue.time_zone)
-    except (OSError, ValueError, KeyError):  # a folder, a path, an unknown name
+    if not _is_zone(catalogue.time_zone):
         report.add(catalogue, "time_zone", f"unknown time zone '{catalogue.time_zone}'")
     if catalogue.channels:
         check_list(report, catalogue, "channels", catalogue.channels)
@@ -86,6 +86,15 @@ def _check_header(catalogue: Catalogue, report: Report) -> None:
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
+
+
+def _is_zone(name: str) -> bool:
+    """Whether a name means the same time zone on every machine, and to DuckDB as well."""
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):  # a folder, a path, an unknown name
+        return False
+    return name not in MACHINE_ZONES and not name.startswith(MACHINE_FOLDERS)
 
 
 def _check_names(catalogue: Catalogue, report: Report) -> None:

@@ -25,6 +25,8 @@ from tests.catalogue_texts import BASE, changed, errors_of, feature
         (changed('name = "bank"', 'name = "Bank"'), "a.toml: [catalogue] Bank: name: 'Bank' is no name; a name is a small letter, then up to 62 of a-z, 0-9 and _"),
         (changed('name = "bank"', 'nam = "bank"'), "a.toml: [catalogue]: nam: unknown field; did you mean 'name'?"),
         (changed('name = "bank"', 'name = "bank"\ntime_zone = "Asia/Peking"'), "a.toml: [catalogue] bank: time_zone: unknown time zone 'Asia/Peking'"),
+        (changed('name = "bank"', 'name = "bank"\ntime_zone = "localtime"'), "a.toml: [catalogue] bank: time_zone: unknown time zone 'localtime'"),
+        (changed('name = "bank"', 'name = "bank"\ntime_zone = "posix/Asia/Shanghai"'), "a.toml: [catalogue] bank: time_zone: unknown time zone 'posix/Asia/Shanghai'"),
         (changed('"app", "branch"', '"app", "app"'), "a.toml: [catalogue] bank: channels: 'app' stands there twice"),
         (changed('"app", "branch"', '"app", 3'), "a.toml: [catalogue] bank: channels #2: expected string, got number"),
     ],
