@@ -115,13 +115,15 @@ class RecordReader:
 
 def _type(layout: EventLayout, number: int) -> _Type:
     struct = _properties_struct(layout.property_types[number], {keyed.key for keyed in layout.keyed})
+    fields = msgspec.structs.fields(struct)
+    getters: dict[str, Callable[[Any], Any]] = {field.encode_name: attrgetter(field.name) for field in fields}
     first = len(ENVELOPE_COLUMNS)
     cells = [
         _Cell(read, column, _numbered(declared.values) if declared.kind == "string" else None)
         for column, declared in enumerate(layout.properties[first:], first)
-        if (read := _getter(struct, declared.name))
+        if (read := getters.get(declared.name))
     ]
-    keys = [(number in keyed.event_types and _getter(struct, keyed.key)) or _nothing for keyed in layout.keyed]
+    keys = [(number in keyed.event_types and getters.get(keyed.key)) or _nothing for keyed in layout.keyed]
     return _Type(number, msgspec.json.Decoder(struct | None).decode, struct(), cells, keys)
 
 
@@ -133,12 +135,6 @@ def _properties_struct(types: Mapping[str, PropertyType], keys: set[str]) -> typ
         fields.append((f"p{number}", *_FIELDS.get(declared, text)))
     names = {f"p{number}": name for number, name in enumerate(types)}
     return msgspec.defstruct("Properties", fields, rename=names, gc=False)
-
-
-def _getter(struct: type[msgspec.Struct], name: str) -> Callable[[Any], Any] | None:
-    """Reads a declared property of a struct; None if the event type does not declare it."""
-    names = [field.name for field in msgspec.structs.fields(struct) if field.encode_name == name]
-    return attrgetter(names[0]) if names else None
 
 
 def _nothing(properties: Any) -> None:
