@@ -11,7 +11,7 @@ from unittest import mock
 
 from aiokafka import TopicPartition
 
-from streams import clients, lake_commits, steps
+from streams import clients, lake_commits, recovery, steps
 from streams.state_copy import StateCopy
 from tests.simulation.brokers import SimProducer, SimReader, Stored
 from tests.simulation.delta import DeltaFiles
@@ -63,6 +63,7 @@ def simulated(kit: Kit) -> Iterator[None]:
         mock.patch.object(clients, "producer", _producer),
         mock.patch.object(clients, "reader", _reader),
         mock.patch.object(steps, "reached", lambda step: _Current.world.reached(step)),
+        mock.patch.object(recovery, "give_back", lambda: None),  # of a heap that other tests have filled: milliseconds
         mock.patch.object(lake_commits, "ROWS", LAKE_ROWS),
         mock.patch.object(lake_commits, "MOST_ROWS", 2 * LAKE_ROWS),
         *kit.patches(),

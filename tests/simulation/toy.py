@@ -48,9 +48,9 @@ class Columns:
         return len(self.records)
 
     @property
-    def data(self) -> bytes:
-        """The bytes of its records; so few may be joined with others that some are, and some are not."""
-        return bytes(len(self.records) * RECORD_BYTES)
+    def data(self) -> range:
+        """As long as the bytes of its records; so few may be joined with others that some are, and some are not."""
+        return range(len(self.records) * RECORD_BYTES)
 
 
 class Output:
