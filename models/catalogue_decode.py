@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
@@ -37,7 +38,7 @@ def decode(kind: type[S], table: object, note: Note, given: Mapping[str, Any] = 
     if not isinstance(table, dict):
         note(prefix.rstrip("."), "must be a table")
         return None
-    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    fields = _fields(kind)
     wrong = False
 
     def failed(field: str, message: str) -> None:
@@ -55,6 +56,12 @@ def decode(kind: type[S], table: object, note: Note, given: Mapping[str, Any] = 
         elif name not in given and field.required:
             failed(name, "is missing")
     return None if wrong else kind(**values)
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> Mapping[str, FieldInfo]:
+    """The fields of a struct by their TOML names; msgspec evaluates all annotations each time it is asked."""
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
 
 
 def _value(field: FieldInfo, value: object, name: str, failed: Note) -> Any:

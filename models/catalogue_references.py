@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from graphlib import CycleError
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 NAME_RULE: Final = "a name is a small letter, then up to 62 of a-z, 0-9 and _"
 MAX_TEXT: Final = 255
+NAMES_KEPT: Final = 1024  # a property has the same name in many events
 KIND_WORDS: Final = {
     Kind.NUMBER: "a number",
     Kind.BOOLEAN: "a boolean",
@@ -53,6 +55,7 @@ def check_column(report: Report, entry: object, field: str, name: str) -> bool:
     return True
 
 
+@lru_cache(NAMES_KEPT)
 def _is_readable(name: str) -> bool:
     try:
         return set(parse(f"CASE WHEN {name} > 0 THEN {name} ELSE {name} END", {name: NUMBER}).names) == {name}

@@ -43,9 +43,14 @@ def tree_of(text: str) -> exp.Expression:
     return tree
 
 
-def names_of(tree: exp.Expression) -> tuple[str, ...]:
-    """The columns that are read, in order of first use."""
-    return tuple(dict.fromkeys(node.name for node in tree.dfs() if isinstance(node, exp.Column)))
+@lru_cache(_TREES_KEPT)
+def names_in(text: str) -> tuple[str, ...]:
+    """The columns that an expression reads, in order of first use. Raises ExpressionError for what is no expression.
+
+    >>> names_in("a + b > 2 * a")
+    ('a', 'b')
+    """
+    return tuple(dict.fromkeys(node.name for node in tree_of(text).dfs() if isinstance(node, exp.Column)))
 
 
 def outside(tree: exp.Expression) -> ExpressionError:

@@ -14,7 +14,7 @@ from typing import Final
 from models.expression_checks import checked
 from models.expression_ops import height, ops_of
 from models.expression_sql import sql_of
-from models.expression_text import MAX_EXPRESSION_CHARS, MAX_EXPRESSION_DEPTH, names_of, tree_of
+from models.expression_text import MAX_EXPRESSION_CHARS, MAX_EXPRESSION_DEPTH, names_in, tree_of
 from models.expression_types import BOOLEAN, NUMBER, ExpressionError, Kind, Node, Type, string_of
 from models.programs import MAX_STACK
 
@@ -54,24 +54,14 @@ def parse(text: str, types: Mapping[str, Type]) -> Expression:
     >>> parse("COALESCE(amount, 0) > 3", {"amount": NUMBER}).type.kind
     <Kind.BOOLEAN: 'boolean'>
     """
-    tree = tree_of(text)
-    root = checked(tree, types)
-    expression = Expression(text, root.type, names_of(tree), root)
+    root = checked(tree_of(text), types)
+    expression = Expression(text, root.type, names_in(text), root)
     ops = compile_ops(expression, dict.fromkeys(expression.names, 0))
     if len(ops) > MAX_PROGRAM_OPS:
         raise ExpressionError(f"the expression needs {len(ops)} operations; at most {MAX_PROGRAM_OPS}")
     if height(ops) > MAX_STACK:
         raise ExpressionError(f"the expression holds more than {MAX_STACK} values at once; split it into tags")
     return expression
-
-
-def names_in(text: str) -> tuple[str, ...]:
-    """The columns that an expression reads, in order of first use. Raises ExpressionError for what is no expression.
-
-    >>> names_in("a + b > 2 * a")
-    ('a', 'b')
-    """
-    return names_of(tree_of(text))
 
 
 def compile_ops(expression: Expression, register_of: Mapping[str, int]) -> list[tuple[int, float]]:

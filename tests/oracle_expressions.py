@@ -22,9 +22,10 @@ def tree_of(text: str) -> exp.Expression:
     return sqlglot.parse_one(text, dialect="duckdb")
 
 
-def names_read(text: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def names_read(text: str) -> tuple[str, ...]:
     """Each name that stands in the expression, once."""
-    return sorted({column.name for column in tree_of(text).find_all(exp.Column)})
+    return tuple(sorted({column.name for column in tree_of(text).find_all(exp.Column)}))
 
 
 def evaluate(text: str, lookup: Lookup) -> Value:
