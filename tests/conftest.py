@@ -19,6 +19,8 @@ from xdist.scheduler.loadgroup import LoadGroupScheduling
 from streams.broker import EmbeddedBroker
 from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
 
+# Brokers of tests live for seconds: in the time in which the second compiler pays, they are gone.
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"
 DOCKER_IMAGE = "confluentinc/cp-kafka:8.0.0"  # Apache Kafka 4.0, in the layout that testcontainers starts
 
 # In CI the examples are those of every run, so that a red build is about the change; at home they are new each time.
@@ -38,6 +40,7 @@ class Groups(LoadGroupScheduling):
 
 def pytest_configure() -> None:
     """A shell ignores SIGINT for what it runs in the background, and what tests start would, too."""
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", JAVA_OPTIONS)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
