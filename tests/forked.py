@@ -13,21 +13,25 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 PR_SET_PDEATHSIG = 1
 POLL_S = 0.05
 ONE_READS = threading.RLock()  # an exit code can be read once, and each start reads those of all
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tests.preload"])
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Forked:
     """A process, with what tests use of subprocess.Popen."""
 
-    def __init__(self, words: list[str], log: Path, die_at: str = "") -> None:
+    def __init__(self, words: list[str], log: Path, die_at: str = "", environment: Mapping[str, str] = NOTHING) -> None:
         """`zhice WORDS`; output goes to the end of `log`. `die_at` is STEP or STEP:COUNT."""
-        self._process = SERVER.Process(target=run, args=(words, str(log), die_at))
+        log.touch()  # who waits for a line of it may look at once
+        self._process = SERVER.Process(target=run, args=(words, str(log), die_at, dict(environment)))
         with ONE_READS:
             self._process.start()
 
@@ -59,7 +63,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def run(words: list[str], log: str, die_at: str) -> None:
+def run(words: list[str], log: str, die_at: str, environment: dict[str, str]) -> None:
     """In the child: the command; its exit code is the process's."""
     from streams.cli import main
 
@@ -69,6 +73,7 @@ def run(words: list[str], log: str, die_at: str) -> None:
         os.dup2(file.fileno(), sys.stderr.fileno())
     if die_at:
         _kill_at(die_at)
+    os.environ |= environment
     sys.argv = ["zhice", *words]
     main()
 

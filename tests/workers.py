@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
@@ -23,6 +23,9 @@ ROOT = Path(__file__).parents[1]
 POLL_S = 0.2
 STOP_S = 25
 STACKS_S = 2.0  # until a worker has said where it stands
+
+Process = subprocess.Popen[bytes] | Forked
+P = TypeVar("P", subprocess.Popen[bytes], Forked)
 
 
 def options(settings: Settings) -> list[str]:
@@ -46,12 +49,13 @@ def start(command: list[str], log: Path, **environment: str) -> subprocess.Popen
         )
 
 
-def start_worker(settings: Settings, log: Path, **environment: str) -> subprocess.Popen[bytes]:
-    return start([str(Path(sys.executable).parent / "zhice"), "worker", *options(settings)], log, **environment)
+def start_worker(settings: Settings, log: Path) -> Forked:
+    """`zhice worker`, in a process that is forked."""
+    return Forked(["worker", *options(settings)], log)
 
 
 @contextmanager
-def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+def ended(process: P) -> Iterator[P]:
     """The process, killed at the end if it still runs."""
     try:
         yield process
@@ -59,14 +63,14 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
         kill(process)
 
 
-def kill(process: subprocess.Popen[bytes] | Forked) -> None:
+def kill(process: Process) -> None:
     """kill -9, also of one that is stopped."""
     if process.poll() is None:
         process.kill()
     process.wait()
 
 
-def stop(process: subprocess.Popen[bytes], log: Path) -> None:
+def stop(process: Process, log: Path) -> None:
     """SIGTERM; it must end well and in time."""
     process.send_signal(signal.SIGTERM)
     assert process.wait(STOP_S) == 0, tail(log)
@@ -81,7 +85,7 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float, log: Pa
         time.sleep(POLL_S)
 
 
-def stacks(process: subprocess.Popen[bytes], log: Path) -> str:
+def stacks(process: Process, log: Path) -> str:
     """The whole log of a worker, and in it where each of its threads and tasks stands now."""
     process.send_signal(signal.SIGUSR1)
     time.sleep(STACKS_S)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from urllib.request import Request, urlopen
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.broker import free_port
+from tests.forked import Forked
 from tests.workers import STOP_S, stacks
 
 TOKEN = "offen-0451"
@@ -33,10 +32,8 @@ class Worker:
     def __init__(self, given: dict[str, str], log: Path) -> None:
         self.port, self.log = free_port(), log
         given = DEFAULTS | given | {"http": str(self.port)}
-        env = {**os.environ, **{f"ZHICE_{key.upper()}": value for key, value in given.items()}}
-        with self.log.open("ab") as out:
-            command = [str(Path(sys.executable).parent / "zhice"), "worker"]
-            self.process = subprocess.Popen(command, env=env, stdout=out, stderr=out)
+        environment = {f"ZHICE_{key.upper()}": value for key, value in given.items()}
+        self.process = Forked(["worker"], log, environment=environment)
 
     def get(self, path: str, **headers: str) -> tuple[int, str]:
         """(status, body); status 0 while nobody listens."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -240,7 +241,8 @@ def test_sigterm_at_any_time_ends_a_worker_well(after_s: float, apache_kafka: An
         broker=apache_kafka.address, prefix="sigterm", app=f"sigterm-{after_s}", lake=str(tmp_path / "l")
     )
     log = tmp_path / "worker.log"
-    with ended(start_worker(settings, log)) as worker:
+    command = [str(Path(sys.executable).parent / "zhice"), "worker", *options(settings)]
+    with ended(start(command, log)) as worker:  # with its start, which a fork would not have
         wait_for(lambda: hears_sigterm(worker.pid), "a handler of SIGTERM", DEADLINE_S, log)
         time.sleep(after_s)
         worker.send_signal(signal.SIGTERM)
