@@ -35,6 +35,10 @@ on = ["transfer_success"]
 aggregate = "count"
 window = "7d"
 """
+SHORT_SESSION = {  # of a broker with the controller: one that was killed is let in again when it is over
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+}
 EVENT_TIME = re.compile(rb'"event_time":\s*(\d+)')
 
 
@@ -142,7 +146,7 @@ def zombie(ground: Ground, sizes: Sizes) -> Outcome:
 
 def broker_restarts(ground: Ground, sizes: Sizes) -> Outcome:
     """kill -9 of the only broker, again and again, and one long outage."""
-    with ApacheKafka() as kafka:
+    with ApacheKafka(properties=SHORT_SESSION) as kafka:
         own = Ground(kafka, ground.folder, ground.seed, ground.say)
         seconds = 30 * sizes.restarts + sizes.outage_s
         with Arena(own, "broker", events=sizes.events, seconds=seconds, count=2).begin() as arena:
