@@ -12,7 +12,7 @@ from models.outputs import BatchOutput
 from sinks.compaction import compact
 from sinks.lake import TABLES, NoLakeError
 from sinks.writer import Lake
-from tests.small_logs import lake_rows, outputs, random_records, small_catalogue
+from tests.small_logs import START, lake_rows, outputs, random_records, records, small_catalogue
 
 CHECKPOINT_COMMITS = 100  # after which Delta's log begins anew
 
@@ -64,8 +64,9 @@ def test_a_writer_goes_on_meanwhile(tmp_path: Path, made: list[BatchOutput]) -> 
 
 
 def test_the_log_of_many_commits_begins_anew(tmp_path: Path) -> None:
-    """Else whoever opens a table reads a file a commit."""
-    made = outputs(small_catalogue(), random_records(7, CHECKPOINT_COMMITS + 2), batch=1)
+    """Else whoever opens a table reads a file a commit. Events of one minute, so that other tables are left alone."""
+    log = records({"event": "login", "at": START + at} for at in range(CHECKPOINT_COMMITS + 2))
+    made = outputs(small_catalogue(), log, batch=1)
     write(Lake(tmp_path, small_catalogue()), made)
     assert (tmp_path / "events" / "_delta_log" / "_last_checkpoint").exists()
 
