@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -68,22 +68,28 @@ class RowMaker:
 
     def tables(self, output: BatchOutput) -> dict[str, pa.Table]:
         """Rows by table; tables without rows are left out."""
-        decisions = _decisions(output.decisions)
-        found = {
-            "events": _events(output),
-            "transitions": self._transitions(output),
-            "decisions": decisions,
-            "triggers": decisions.filter(decisions["acted"]).select(_body(schemas.TRIGGERS).names),
-            "features": self._features(output),
-            "bad_rows": _bad_rows(output),
-            "metrics": self._metrics(output),
-        }
-        return {name: table for name, table in found.items() if table.num_rows}
+        return {name: table for name, table in self._made(output) if table.num_rows}
+
+    def _made(self, output: BatchOutput) -> Iterator[tuple[str, pa.Table]]:
+        """Of what there is: most of a small output is not."""
+        if len(output.columns):
+            yield "events", _events(output)
+        if len(output.transitions):
+            yield "transitions", self._transitions(output)
+        if output.decisions:
+            decisions = _decisions(output.decisions)
+            yield "decisions", decisions
+            yield "triggers", decisions.filter(decisions["acted"]).select(_body(schemas.TRIGGERS).names)
+        if output.snapshots:
+            yield "features", self._features(output)
+        if output.columns.bad_rows:
+            yield "bad_rows", _bad_rows(output)
+        if len(output.metrics):
+            yield "metrics", self._metrics(output)
 
     def _features(self, output: BatchOutput) -> pa.Table:
         """Snapshots with all that the engine wrote of a row in one column; `taken` makes columns of its values."""
-        parts = [self._snapshot(snapshot, output.partition) for snapshot in output.snapshots]
-        return pa.concat_tables(parts) if parts else _body(self.narrow).empty_table()
+        return pa.concat_tables(self._snapshot(snapshot, output.partition) for snapshot in output.snapshots)
 
     def _snapshot(self, snapshot: Snapshot, partition: int) -> pa.Table:
         rows = len(snapshot)

@@ -32,6 +32,7 @@ from models.outputs import BatchOutput
 from models.plan import Status
 from models.shard import Shard
 
+VERSION: Final = version("zhice")
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 STRAYS_SAID_S: Final = 60.0  # between two warnings about them
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Telemetry:
         self._count_things()
         self._time_things()
         ProcessCollector(registry=self.registry)
-        Info("zhice", "The version that runs.", registry=self.registry).info({"version": version("zhice")})
+        Info("zhice", "The version that runs.", registry=self.registry).info({"version": VERSION})
 
     def _count_things(self) -> None:
         def counter(name: str, about: str, *labels: str) -> Counter:
