@@ -75,12 +75,16 @@ def _compare_rows(
         where = NOT_COMPARED.get(table, "").replace("ends", str(ends))
         columns = f"* EXCLUDE ({', '.join(without)})" if without else "*"
         got, right = (f"(SELECT {columns} FROM {_files(place, table)} {where})" for place in (lake, oracle))
-        lost, doubled = (
-            connection.execute(f"SELECT count(*) FROM (FROM {one} EXCEPT ALL FROM {other})").fetchall()[0][0]
-            for one, other in ((right, got), (got, right))
-        )
-        found.rows += connection.execute(f"SELECT count(*) FROM {right}").fetchall()[0][0]
+        rows, lost, doubled = _differing(connection, got, right)
+    found.rows += rows
     found.note(f"{table} in the lake", lost, doubled)
+
+
+def _differing(connection: duckdb.DuckDBPyConnection, got: str, right: str) -> tuple[int, int, int]:
+    """Rows that are right, how many of them are missing, and how many there are besides."""
+    queries = (f"FROM {right} EXCEPT ALL FROM {got}", f"FROM {right}", f"FROM {got}")
+    lost, wanted, there = (connection.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0] for query in queries)
+    return wanted, lost, there - (wanted - lost)
 
 
 def _files(lake: Path, table: str) -> str:
@@ -99,10 +103,7 @@ def _compare_features(found: Comparison, lake: Path, oracle: Path, changed: Coll
     with duckdb.connect() as connection:
         connection.register("got", latest[0])
         connection.register("oracle", latest[1])
-        lost, doubled = (
-            connection.execute(f"SELECT count(*) FROM (FROM {one} EXCEPT ALL FROM {other})").fetchall()[0][0]
-            for one, other in (("oracle", "got"), ("got", "oracle"))
-        )
+        _, lost, doubled = _differing(connection, "got", "oracle")
     found.note("features", lost, doubled)
 
 

@@ -99,11 +99,10 @@ def assert_same_lakes(one: Path, other: Path) -> None:
                 continue
             first, second = sides
             assert first and second, f"{table} is empty in one lake only"
-            for left, right in ((first, second), (second, first)):
-                differing = connection.execute(f"FROM {left} EXCEPT ALL FROM {right} LIMIT 3").fetchall()
-                assert not differing, f"{table}: {differing}"
-            counted = connection.execute(f"SELECT count(*) FROM {first}").fetchall()
-            print(f"         {table}: {counted[0][0]:,} rows are the same")
+            missing = connection.execute(f"FROM {first} EXCEPT ALL FROM {second} LIMIT 3").fetchall()
+            counts = [connection.execute(f"SELECT count(*) FROM {side}").fetchall()[0][0] for side in (first, second)]
+            assert not missing and counts[0] == counts[1], f"{table}: {counts} rows, {missing} only in the one"
+            print(f"         {table}: {counts[0]:,} rows are the same")
 
 
 def rows_of(lake: Path, table: str) -> str | None:
