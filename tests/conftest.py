@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -19,8 +20,8 @@ from xdist.scheduler.loadgroup import LoadGroupScheduling
 from streams.broker import EmbeddedBroker
 from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
 
-# Brokers of tests live for seconds: in the time in which the second compiler pays, they are gone.
-JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"
+GARBAGE = 10_000  # new objects after which garbage is looked for; 700 by default
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"  # brokers of tests are gone before the second compiler pays
 DOCKER_IMAGE = "confluentinc/cp-kafka:8.0.0"  # Apache Kafka 4.0, in the layout that testcontainers starts
 
 # In CI the examples are those of every run, so that a red build is about the change; at home they are new each time.
@@ -39,8 +40,12 @@ class Groups(LoadGroupScheduling):
 
 
 def pytest_configure() -> None:
-    """A shell ignores SIGINT for what it runs in the background, and what tests start would, too."""
+    """A shell ignores SIGINT for what it runs in the background, and what tests start would, too.
+
+    What costs time and shows nothing is done less often: Java compiles once, garbage is looked for seldom.
+    """
     os.environ.setdefault("JAVA_TOOL_OPTIONS", JAVA_OPTIONS)
+    gc.set_threshold(GARBAGE, *gc.get_threshold()[1:])
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
