@@ -213,16 +213,13 @@ def _events(output: BatchOutput) -> pa.Table:
 
 def _decisions(decisions: Sequence[Decision]) -> pa.Table:
     columns = _fields([decision.evidence for decision in decisions]) | _fields(decisions)
-    if decisions:
-        columns["evidence"] = [_json(decision.evidence).decode() for decision in decisions]
-        columns["gates"] = [_json(decision.gates).decode() for decision in decisions]
+    columns["evidence"] = [_json(decision.evidence).decode() for decision in decisions]
+    columns["gates"] = [_json(decision.gates).decode() for decision in decisions]
     return _arrow(schemas.DECISIONS, _timed(schemas.DECISIONS, columns), len(decisions))
 
 
 def _fields(structs: Sequence[Any]) -> dict[str, Any]:
-    """The values of each field; nothing for no structs."""
-    if not structs:
-        return {}
+    """The values of each field, of at least one struct."""
     return dict(zip(structs[0].__struct_fields__, zip(*map(astuple, structs), strict=True), strict=True))
 
 
