@@ -147,8 +147,10 @@ def read(blob: bytes, type_: type[Kept]) -> Kept:
     return found
 
 
-def stack(pages: Sequence[Page]) -> Stack:
-    """Pages of one matrix, in their order; at least one."""
+def stack(pages: Sequence[Page], width: int) -> Stack:
+    """Pages of one matrix whose rows have `width` cells, in their order; at least one. Raises PageError."""
+    if other := next((page.width for page in pages if page.width != width), None):
+        raise PageError(f"a page of the state has rows of {other} cells, not {width}: it is of another catalogue")
     sizes = _joined([page.sizes for page in pages]).view(np.int32).astype(np.int64)
     return Stack(
         names=Texts(_joined([page.names for page in pages]), starts_of(sizes), sizes),

@@ -116,9 +116,10 @@ def restore(shard: Shard, records: Iterable[tuple[bytes, bytes]]) -> Shard:
     for kind, rows in enumerate(closing.rows):
         own = [value for of, number, value in numbered if of == kind and number * PAGE_ROWS < rows]
         at_once = MIGRATED_AT_ONCE if migration else max(1, len(own))
+        width = len(migration.template(kind)) if migration and own else shard.layout.cells(keyed=kind == 1)
         for first in range(0, len(own), at_once):
             read = [pages.read(value, pages.Page) for value in own[first : first + at_once]]
-            _load(shard, kind, pages.stack(read), migration)
+            _load(shard, kind, pages.stack(read, width), migration)
     if migration is None:
         shard.rows.state.dirty_instances[:] = False  # rows that are made are dirty; these are as they were written
     shard.judge.held = Waiting(_held(shard, closing, committed), 0 if migration else closing.held)

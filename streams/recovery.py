@@ -72,6 +72,7 @@ class Recovery:
         await reader.start()
         try:
             copy = await self._read_state(reader, partition)
+            self._check_apps(copy)
             events = self.settings.topic("events")
             shard = await asyncio.to_thread(_restored, self.layout, events, partition, copy.records())
             steps.reached(Step.STATE_READ)
@@ -132,6 +133,14 @@ class Recovery:
     @staticmethod
     async def _is_behind(reader: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
         return any([await reader.position(tp) < end for tp, end in ends.items()])
+
+    def _check_apps(self, copy: StateCopy) -> None:
+        """That no other application works on these topics: their pages and outputs would be mixed with ours."""
+        if others := sorted(copy.apps - {self.settings.app}):
+            raise RestoreError(
+                f"{self.settings.topic('state')} has checkpoints of the application {', '.join(others)}, and an "
+                f"application has its topics for itself: take --app {others[-1]}, or another --prefix"
+            )
 
     async def _check_new(self, reader: AIOKafkaConsumer, shard: Shard, state_log: StateLog) -> None:
         """That a partition without a checkpoint is one that nobody has worked on; it starts at its oldest event.

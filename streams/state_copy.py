@@ -5,16 +5,20 @@ from __future__ import annotations
 from aiokafka import ConsumerRecord
 
 from models.shard_state import CLOSING_KEY
-from streams.state_log import Ends, Pages, read_ends
+from streams.state_log import Ends, Pages, read_app, read_ends
 
 
 class StateCopy:
-    """The newest pages that a closing record stands behind, and those that none does yet."""
+    """The newest pages that a closing record stands behind, and those that none does yet.
+
+    `apps`: the applications that wrote closing records.
+    """
 
     def __init__(self) -> None:
         self.position = 0  # offset of the next record to read
         self.closing: bytes | None = None
         self.ends: Ends = {}
+        self.apps: set[str] = set()
         self._pages: dict[bytes, bytes] = {}
         self._open: dict[bytes, bytes] = {}
 
@@ -27,6 +31,8 @@ class StateCopy:
         self._pages |= self._open
         self._open = {}
         self.closing, self.ends = record.value, read_ends(record.headers)
+        if (app := read_app(record.headers)) is not None:
+            self.apps.add(app)
 
     def records(self) -> Pages:
         """For `Shard.restore`: pages, the closing record, and the pages of a checkpoint that was never finished."""

@@ -27,6 +27,7 @@ ASK_S = 10.0  # whether a log is ours
 TRANSACTION_TIMEOUT_MS = 300_000  # of one checkpoint of one partition; brokers allow 15 minutes by default
 COMPRESSION = "snappy"  # of pages: a third of the bytes; aiokafka's lz4 is its slowest level, thirty times the time
 ENDS_HEADER = "outputs"  # of a closing record: {kind of output: offset} from which on nothing is covered
+APP_HEADER = "app"  # of a closing record: the application that wrote it
 
 Ends = dict[str, int]
 Pages = list[tuple[bytes, bytes]]  # and behind them the closing record
@@ -77,7 +78,7 @@ class FencedLog:
 
     def __init__(self, settings: Settings, partition: int) -> None:
         self.settings, self.partition = settings, partition
-        self.topic = settings.topic("state")
+        self.topic, self.app = settings.topic("state"), settings.app
         self.source = TopicPartition(settings.topic("events"), partition)
         self._producer: AIOKafkaProducer | None = None
         self._begun = False  # a transaction that was not committed: what is still on its way would get into the next
@@ -97,7 +98,7 @@ class FencedLog:
             *pages, closing = records
             await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
             steps.reached(Step.PAGES_SENT)
-            await deliver(producer, self.topic, self.partition, clock, [_closing_item(closing, ends)])
+            await deliver(producer, self.topic, self.partition, clock, [_closing_item(closing, ends, self.app)])
             steps.reached(Step.CLOSING_SENT)
             await send_on(producer, self.source.topic, strays, transactional=True)
             await self._add_offset(producer, offset)
@@ -145,7 +146,7 @@ class PlainLog:
     def __init__(
         self, settings: Settings, partition: int, outputs: Outputs, commit: Callable[[int, int], Awaitable[None]]
     ) -> None:
-        self.topic, self.partition = settings.topic("state"), partition
+        self.topic, self.app, self.partition = settings.topic("state"), settings.app, partition
         self.source = settings.topic("events")
         self._outputs, self._commit = outputs, commit
 
@@ -158,7 +159,7 @@ class PlainLog:
         await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
         steps.reached(Step.PAGES_SENT)
         await send_on(producer, self.source, strays, transactional=False)
-        await deliver(producer, self.topic, self.partition, clock, [_closing_item(closing, ends)])
+        await deliver(producer, self.topic, self.partition, clock, [_closing_item(closing, ends, self.app)])
         steps.reached(Step.CLOSING_SENT)
         await self._commit(self.partition, offset)
 
@@ -179,15 +180,19 @@ async def send_on(producer: AIOKafkaProducer, topic: str, strays: Sequence[Stray
 
 def read_ends(headers: Iterable[tuple[str, bytes]]) -> Ends:
     """The ends of the outputs, as a closing record says them; none where it does not."""
-    for name, value in headers:
-        if name == ENDS_HEADER:
-            return msgspec.msgpack.decode(value, type=Ends)
-    return {}
+    found = dict(headers).get(ENDS_HEADER)
+    return {} if found is None else msgspec.msgpack.decode(found, type=Ends)
+
+
+def read_app(headers: Iterable[tuple[str, bytes]]) -> str | None:
+    """The application of a closing record; None for one of a version that did not say it."""
+    found = dict(headers).get(APP_HEADER)
+    return None if found is None else found.decode()
 
 
 def _item(key: bytes, value: bytes) -> Item:
     return key, value, []
 
 
-def _closing_item(closing: tuple[bytes, bytes], ends: Ends) -> Item:
-    return (*closing, [(ENDS_HEADER, msgspec.msgpack.encode(ends))])
+def _closing_item(closing: tuple[bytes, bytes], ends: Ends, app: str) -> Item:
+    return (*closing, [(ENDS_HEADER, msgspec.msgpack.encode(ends)), (APP_HEADER, app.encode())])

@@ -139,6 +139,16 @@ def test_a_log_that_ends_before_the_checkpoint_is_an_error(apache_kafka: Any, to
         asyncio.run(restore(settings))
 
 
+def test_state_of_another_application_is_an_error(apache_kafka: Any, topic_prefix: str) -> None:
+    """Else the pages of both would be mixed, and each would put out what the other did."""
+    settings = settings_of(apache_kafka, topic_prefix)
+    asyncio.run(send_events(settings, 20))
+    asyncio.run(checkpoint_at(settings, 10))
+    other = Settings(**{name: getattr(settings, name) for name in settings.__struct_fields__} | {"app": "shadow"})
+    with pytest.raises(RestoreError, match=f"has checkpoints of the application {topic_prefix}.*another --prefix"):
+        asyncio.run(restore(other))
+
+
 def test_state_that_was_deleted_is_an_error(apache_kafka: Any, topic_prefix: str) -> None:
     settings = settings_of(apache_kafka, topic_prefix)
     asyncio.run(send_events(settings, 5))

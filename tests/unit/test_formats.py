@@ -66,6 +66,19 @@ def test_a_lake_is_read_and_goes_on(version: str, tmp_path: Path) -> None:
     assert verify(tmp_path / "lake", small_catalogue()).mismatches == []
 
 
+def test_a_page_of_another_width_is_refused() -> None:
+    """A kernel would read beyond its bits."""
+    *pages, closing = stored(VERSIONS[-1])
+    changed = [(key, _wider(value) if key[:1] in b"ci" else value) for key, value in pages]
+    with pytest.raises(PageError, match="it is of another catalogue"):
+        Shard.restore(Layout.compile(small_catalogue()), TOPIC, 0, [*changed, closing])
+
+
+def _wider(page: bytes) -> bytes:
+    format_, width, *rest = msgspec.msgpack.decode(page)
+    return msgspec.msgpack.encode([format_, width + 8, *rest])
+
+
 def test_state_of_a_later_format_is_refused() -> None:
     records_ = stored(VERSIONS[-1])
     closing = msgspec.msgpack.decode(records_[-1][1])
