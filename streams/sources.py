@@ -22,6 +22,8 @@ ENVELOPE = (
     "context",
 )
 REQUIRED = ("event", "customer_id", "event_time")
+TIMES = ("event_time", "received_at")
+MEND_TIME = "make a time of it in the query, as in: strptime(day, '%d.%m.%Y') AS event_time, ms::BIGINT AS event_time"
 
 
 class SourceError(ValueError):
@@ -58,25 +60,41 @@ def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
         fields["properties"] = f"struct_pack({', '.join(properties)})"
     value = ", ".join(f"{name} := {text}" for name, text in fields.items())
     time = fields["event_time"]
-    connection.execute(
-        f"""COPY (
-            SELECT coalesce({time}, lag({time} IGNORE NULLS) OVER (ORDER BY number), min({time}) OVER (), 0)
-                       AS timestamp,
-                   encode(customer_id::VARCHAR) AS key, encode(to_json(struct_pack({value}))::VARCHAR) AS value
-            FROM (SELECT row_number() OVER () AS number, * FROM wanted)
-            ORDER BY number
-        ) TO {_quoted(str(target))} (FORMAT parquet)"""
-    )
+    try:
+        connection.execute(
+            f"""COPY (
+                SELECT coalesce({time}, lag({time} IGNORE NULLS) OVER (ORDER BY number), min({time}) OVER (), 0)
+                           AS timestamp,
+                       encode(customer_id::VARCHAR) AS key, encode(to_json(struct_pack({value}))::VARCHAR) AS value
+                FROM (SELECT row_number() OVER () AS number, * FROM wanted)
+                ORDER BY number
+            ) TO {_quoted(str(target))} (FORMAT parquet)"""
+        )
+    except duckdb.ConversionException as error:
+        raise SourceError(f"{str(error).splitlines()[0]}: {MEND_TIME}") from None
 
 
 def _field(name: str, type_: str) -> str:
-    if name in ("event_time", "received_at"):
-        return (
-            f"{name}::BIGINT"
-            if type_ in ("BIGINT", "INTEGER", "UBIGINT", "HUGEINT")
-            else f"epoch_ms({name}::TIMESTAMP)"
-        )
+    if name in TIMES:
+        return _time(name, type_)
     return name if name == "context" else f"{name}::VARCHAR"
+
+
+def _time(name: str, type_: str) -> str:
+    """A time in ms; a text without an offset or zone is in UTC. Raises SourceError for types that hold no time."""
+    if type_ in ("VARCHAR", "JSON"):
+        return f"epoch_ms({name}::TIMESTAMPTZ)"
+    if type_.startswith(("TIMESTAMP", "DATE")):
+        return f"epoch_ms({name}::TIMESTAMP)"
+    if type_.endswith(("INT", "INTEGER", 'NULL"')):
+        return f"{name}::BIGINT"
+    if type_ == "DOUBLE" or type_.startswith("DECIMAL"):
+        broken = f"error('{name} ' || {name} || ' is no whole number of ms: {_doubled(MEND_TIME)}')"
+        return (
+            f"CASE WHEN {name} IS NULL OR NOT isfinite({name}) THEN NULL "
+            f"WHEN {name} = trunc({name}) THEN {name}::BIGINT ELSE {broken} END"
+        )
+    raise SourceError(f"{name} is {type_}, which is no time: {MEND_TIME}")
 
 
 def _property(name: str, type_: str) -> str:
@@ -85,7 +103,11 @@ def _property(name: str, type_: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return "'" + _doubled(text) + "'"
+
+
+def _doubled(text: str) -> str:
+    return text.replace("'", "''")
 
 
 def _name(text: str) -> str:

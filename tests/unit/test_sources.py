@@ -40,13 +40,47 @@ def test_texts_come_out_as_they_went_in(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "time",
     [f"{AT}", "TIMESTAMP '2025-03-01 09:00'", "'2025-03-01 09:00:00'", "TIMESTAMPTZ '2025-03-01 10:00+01:00'",
-     "TIMESTAMP_NS '2025-03-01 09:00:00'", "'2025-03-01T09:00:00'"],
+     "TIMESTAMP_NS '2025-03-01 09:00:00'", "TIMESTAMP_MS '2025-03-01 09:00'", "TIMESTAMP_S '2025-03-01 09:00'",
+     "'2025-03-01T09:00:00'", "'2025-03-01T09:00:00.000Z'", "'2025-03-01T17:00:00+08:00'", "'2025-03-01T17:00:00+0800'",
+     "'2025-03-01 17:00:00 Asia/Shanghai'", "'2025-03-01T04:30:00-04:30'", """'"2025-03-01T17:00:00+08:00"'::JSON""",
+     f"{AT}::HUGEINT", f"{AT}::UBIGINT", f"{AT}::DOUBLE", f"{AT}::DECIMAL(13, 0)", f"{AT}::DECIMAL(20, 3)"],
 )  # fmt: skip
-def test_times_are_milliseconds_in_utc(time: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", ["event_time", "received_at"])
+def test_times_are_milliseconds_in_utc(field: str, time: str, tmp_path: Path) -> None:
+    other = {"event_time": "received_at", "received_at": "event_time"}[field]
     [(timestamp, _, event)] = records_of(
-        tmp_path, f"SELECT 'c' AS customer_id, 'view' AS event, {time} AS event_time FROM source"
+        tmp_path, f"SELECT 'c' AS customer_id, 'view' AS event, {time} AS {field}, {AT} AS {other} FROM source"
     )
-    assert timestamp == event["event_time"] == AT
+    assert timestamp == event["event_time"] == event["received_at"] == AT
+
+
+def test_a_day_is_its_beginning_in_utc(tmp_path: Path) -> None:
+    [(timestamp, _, _)] = records_of(
+        tmp_path, "SELECT 'c' AS customer_id, 'view' AS event, DATE '2025-03-01' AS event_time FROM source"
+    )
+    assert timestamp == AT - 9 * 3_600_000
+
+
+@pytest.mark.parametrize("time", ["'NaN'::DOUBLE", "'infinity'::TIMESTAMP", "'infinity'", "NULL", "NULL::DECIMAL(9)"])
+def test_a_time_that_is_none_is_null(time: str, tmp_path: Path) -> None:
+    sql = f"SELECT 'c' AS customer_id, 'view' AS event, {AT} AS event_time, {time} AS received_at FROM source"
+    [(_, _, event)] = records_of(tmp_path, sql)
+    assert (event["event_time"], event["received_at"]) == (AT, None)
+
+
+@pytest.mark.parametrize(
+    ("time", "said"),
+    [("1740819600.5::DOUBLE", "event_time 1740819600.5 is no whole number of ms: make a time of it in the query"),
+     ("1740819600.123", "event_time 1740819600.123 is no whole number of ms"),
+     ("1740819600000::FLOAT", "event_time is FLOAT, which is no time: make a time of it in the query"),
+     ("TIME '09:00'", "event_time is TIME, which is no time"), ("TRUE", "event_time is BOOLEAN"),
+     ("'1740819600000'", '"1740819600000".*: make a time of it in the query'),
+     ("'1.3.2025'", "1.3.2025.*: make a time of it in the query, as in: strptime")],
+)  # fmt: skip
+def test_what_is_no_time_says_what_to_do(time: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=said) as caught:
+        records_of(tmp_path, f"SELECT 'c' AS customer_id, 'view' AS event, {time} AS event_time FROM source")
+    assert "COPY" not in str(caught.value)
 
 
 def test_other_columns_are_properties_of_their_types(tmp_path: Path) -> None:
