@@ -54,7 +54,8 @@ def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
             f"the query gives no column {', '.join(missing)}; name one with AS, as in: CustomerID AS customer_id"
         )
     fields = {name: _field(name, columns[name]) for name in ENVELOPE if name in columns}
-    fields.setdefault("event_id", "'row-' || number")
+    number = "n" * (1 + max(map(len, columns)))  # no column has this name
+    fields.setdefault("event_id", f"'row-' || {number}")
     properties = [f"{_name(name)} := {_property(name, columns[name])}" for name in columns if name not in ENVELOPE]
     if properties:
         fields["properties"] = f"struct_pack({', '.join(properties)})"
@@ -63,11 +64,11 @@ def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     try:
         connection.execute(
             f"""COPY (
-                SELECT coalesce({time}, lag({time} IGNORE NULLS) OVER (ORDER BY number), min({time}) OVER (), 0)
+                SELECT coalesce({time}, lag({time} IGNORE NULLS) OVER (ORDER BY {number}), min({time}) OVER (), 0)
                            AS timestamp,
                        encode(customer_id::VARCHAR) AS key, encode(to_json(struct_pack({value}))::VARCHAR) AS value
-                FROM (SELECT row_number() OVER () AS number, * FROM wanted)
-                ORDER BY number
+                FROM (SELECT row_number() OVER () AS {number}, * FROM wanted)
+                ORDER BY {number}
             ) TO {_quoted(str(target))} (FORMAT parquet)"""
         )
     except duckdb.ConversionException as error:

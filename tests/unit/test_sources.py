@@ -91,6 +91,18 @@ def test_other_columns_are_properties_of_their_types(tmp_path: Path) -> None:
     assert (event["event_id"], event["context"]) == ("e7", {"os": "ios"})
 
 
+def test_a_column_may_have_any_name(tmp_path: Path) -> None:
+    names = ["number", "timestamp", "key", "value", "row", "wanted", "source", "n", "nn", "rowid", "n" * 40]
+    columns = ", ".join(f'{number} AS "{name}"' for number, name in enumerate(names, 100))
+    sql = f"""SELECT 'c' AS customer_id, 'view' AS event, {AT} + turn AS event_time, {columns}
+              FROM source, range(3) AS turns(turn)"""
+    found = records_of(tmp_path, sql)
+    assert [(timestamp, key, event["event_id"]) for timestamp, key, event in found] == [
+        (AT + turn, "c", f"row-{turn + 1}") for turn in range(3)
+    ]
+    assert all(event["properties"] == dict(zip(names, range(100, 111), strict=True)) for _, _, event in found)
+
+
 def test_what_json_has_not_is_null(tmp_path: Path) -> None:
     sql = f"""SELECT 'c' AS customer_id, 'view' AS event, {AT} AS event_time, 'NaN'::DOUBLE AS a, '-inf'::FLOAT AS b,
               0.5::FLOAT AS c FROM source"""
