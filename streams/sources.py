@@ -1,7 +1,8 @@
 """Sources of a replay: any file that DuckDB reads, mapped by one SQL query, becomes a file of records.
 
-Columns that are named as in the envelope fill it; every other column becomes a property. A row without a time is sent
-at the time of the one before it, and will be a bad row. NaN and infinity, which JSON has not, are null.
+Columns that are named as in the envelope fill it, in capitals or not; every other column becomes a property, beside
+those of a column `properties`, which is an object or its JSON, as `context` is. A row without a time is sent at the
+time of the one before it, and will be a bad row. NaN and infinity, which JSON has not, are null.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ ENVELOPE = (
     "device_id",
     "received_at",
     "context",
+    "properties",
 )
 REQUIRED = ("event", "customer_id", "event_time")
 TIMES = ("event_time", "received_at")
+OBJECTS = ("context", "properties")
 MEND_TIME = "make a time of it in the query, as in: strptime(day, '%d.%m.%Y') AS event_time, ms::BIGINT AS event_time"
 
 
@@ -48,17 +51,18 @@ def write_records(source: str, sql: str, target: Path) -> int:
 
 def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     columns = {name: type_ for name, type_, *_ in connection.execute("DESCRIBE wanted").fetchall()}
-    missing = [name for name in REQUIRED if name not in columns]
+    of_envelope = {name.lower(): type_ for name, type_ in columns.items() if name.lower() in ENVELOPE}
+    missing = [name for name in REQUIRED if name not in of_envelope]
     if missing:
         raise SourceError(
             f"the query gives no column {', '.join(missing)}; name one with AS, as in: CustomerID AS customer_id"
         )
-    fields = {name: _field(name, columns[name]) for name in ENVELOPE if name in columns}
     number = "n" * (1 + max(map(len, columns)))  # no column has this name
-    fields.setdefault("event_id", f"'row-' || {number}")
-    properties = [f"{_name(name)} := {_property(name, columns[name])}" for name in columns if name not in ENVELOPE]
-    if properties:
-        fields["properties"] = f"struct_pack({', '.join(properties)})"
+    fields = {"event_id": f"'row-' || {number}"}
+    fields |= {name: _field(name, of_envelope[name]) for name in ENVELOPE if name in of_envelope}
+    others = {name: type_ for name, type_ in columns.items() if name.lower() not in ENVELOPE}
+    if others:
+        fields["properties"] = _properties(others, fields.get("properties"))
     value = ", ".join(f"{name} := {text}" for name, text in fields.items())
     time = fields["event_time"]
     try:
@@ -78,7 +82,7 @@ def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
 def _field(name: str, type_: str) -> str:
     if name in TIMES:
         return _time(name, type_)
-    return name if name == "context" else f"{name}::VARCHAR"
+    return _object(name, type_) if name in OBJECTS else f"{name}::VARCHAR"
 
 
 def _time(name: str, type_: str) -> str:
@@ -96,6 +100,24 @@ def _time(name: str, type_: str) -> str:
             f"WHEN {name} = trunc({name}) THEN {name}::BIGINT ELSE {broken} END"
         )
     raise SourceError(f"{name} is {type_}, which is no time: {MEND_TIME}")
+
+
+def _object(name: str, type_: str) -> str:
+    """An object as JSON, also one that is a text of JSON; what is none will be a bad row."""
+    is_text = f"CASE WHEN json_valid({name}) THEN {name}::JSON ELSE to_json({name}) END"
+    return is_text if type_ == "VARCHAR" else f"to_json({name})"
+
+
+def _properties(columns: dict[str, str], object_: str | None) -> str:
+    """The columns as properties, added to those of an object, if there is one: a column that is not NULL wins."""
+    made = f"struct_pack({', '.join(f'{_name(name)} := {_property(name, columns[name])}' for name in columns)})"
+    if object_ is None:
+        return made
+    known = f"json_merge_patch('{{}}', to_json({made}))"  # without those that are null, which would remove others
+    return (
+        f"CASE coalesce(json_type({object_}), 'NULL') WHEN 'OBJECT' THEN json_merge_patch({object_}, {known}) "
+        f"WHEN 'NULL' THEN {known} ELSE {object_} END"
+    )
 
 
 def _property(name: str, type_: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,63 @@ def test_a_column_may_have_any_name(tmp_path: Path) -> None:
         (AT + turn, "c", f"row-{turn + 1}") for turn in range(3)
     ]
     assert all(event["properties"] == dict(zip(names, range(100, 111), strict=True)) for _, _, event in found)
+
+
+PROPERTIES = '{"amount": 5, "kind": "a", "deep": {"b": [1, null]}}'
+
+
+@pytest.mark.parametrize("field", ["properties", "context"])
+@pytest.mark.parametrize(
+    "object_",
+    [f"'{PROPERTIES}'", f"'{PROPERTIES}'::JSON", "{'amount': 5, 'kind': 'a', 'deep': {'b': [1, NULL]}}",
+     """MAP {'amount': '5'::JSON, 'kind': '"a"'::JSON, 'deep': '{"b": [1, null]}'::JSON}"""],
+    ids=["text", "json", "struct", "map"],
+)  # fmt: skip
+def test_an_object_of_the_event_is_taken_as_it_is(field: str, object_: str, tmp_path: Path) -> None:
+    sql = f"SELECT 'c' AS customer_id, 'view' AS event, {AT} AS event_time, {object_} AS {field} FROM source"
+    [(_, _, event)] = records_of(tmp_path, sql)
+    assert event[field] == json.loads(PROPERTIES)
+    assert event.keys() == {"event_id", "customer_id", "event", "event_time", field}
+
+
+@pytest.mark.parametrize(
+    ("object_", "found"),
+    [(f"'{PROPERTIES}'", {"amount": 7, "kind": "a", "deep": {"b": [1, None]}, "More": 8}),
+     ("{'amount': 5, 'n': NULL}", {"amount": 7, "n": None, "More": 8}), ("NULL", {"amount": 7, "More": 8}),
+     ("NULL::VARCHAR", {"amount": 7, "More": 8}), ("'null'::JSON", {"amount": 7, "More": 8}),
+     ("'{}'", {"amount": 7, "More": 8}), ("'[1]'", [1]),
+     ("'no JSON'", "no JSON"), ("''", ""), ("5", 5), ("[{'a': 1}]", [{"a": 1}])],
+)  # fmt: skip
+def test_other_columns_are_added_to_the_properties_and_win(object_: str, found: Any, tmp_path: Path) -> None:
+    """What is no object stays as it is: the worker makes a bad row of it."""
+    sql = f"""SELECT 'c' AS customer_id, 'view' AS event, {AT} AS event_time, 7 AS amount, {object_} AS Properties,
+              8 AS "More", NULL AS kind FROM source"""
+    [(_, _, event)] = records_of(tmp_path, sql)
+    assert event["properties"] == found
+
+
+def test_names_of_the_envelope_match_in_capitals_too(tmp_path: Path) -> None:
+    sql = f"""SELECT 'c' AS "Customer_ID", 'view' AS "EVENT", {AT} AS "Event_Time", 'e7' AS "Event_ID",
+              'app' AS Channel, 5 AS "Amount", 6 AS "CustomerID" FROM source"""
+    [(timestamp, key, event)] = records_of(tmp_path, sql)
+    assert (timestamp, key) == (AT, "c")
+    assert event == {
+        "event_id": "e7", "event": "view", "customer_id": "c", "event_time": AT, "channel": "app",
+        "properties": {"Amount": 5, "CustomerID": 6},
+    }  # fmt: skip
+
+
+def test_events_as_json_come_through_as_they_are(tmp_path: Path) -> None:
+    """Whatever the file's compression: `SELECT *` of lines of events is those events."""
+    made = [
+        {"event_id": kind, "event": "pay", "customer_id": "c", "event_time": AT,
+         "properties": {"amount": 5.5, "kind": kind}, "context": {"os": "ios"}}
+        for kind in ("a", "b")
+    ]  # fmt: skip
+    source, target = tmp_path / "log.ndjson.gz", tmp_path / "records.parquet"
+    source.write_bytes(gzip.compress("".join(json.dumps(one) + "\n" for one in made).encode()))
+    assert write_records(str(source), "SELECT * FROM source", target) == 2
+    assert [json.loads(batch.values.value(row) or b"") for batch in read_records(target) for row in range(2)] == made
 
 
 def test_what_json_has_not_is_null(tmp_path: Path) -> None:
