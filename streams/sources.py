@@ -7,6 +7,7 @@ time of the one before it, and will be a bad row. NaN and infinity, which JSON h
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -25,6 +26,7 @@ ENVELOPE = (
 )
 REQUIRED = ("event", "customer_id", "event_time")
 TIMES = ("event_time", "received_at")
+NOT_JSON = "contains(value, 'NaN') OR contains(value, 'Infinity')"  # perhaps: it may be in a text
 OBJECTS = ("context", "properties")
 MEND_TIME = "make a time of it in the query, as in: strptime(day, '%d.%m.%Y') AS event_time, ms::BIGINT AS event_time"
 
@@ -41,6 +43,7 @@ def write_records(source: str, sql: str, target: Path) -> int:
     with duckdb.connect() as connection:
         try:
             connection.execute("SET TimeZone = 'UTC'")  # the same events on every machine
+            connection.create_function("without_nan", _without_nan, ["VARCHAR"], "VARCHAR")
             connection.execute(f"CREATE VIEW source AS FROM {_quoted(source)}")
             connection.execute(f"CREATE TEMP TABLE wanted AS {sql}")
             _write(connection, target)
@@ -68,10 +71,14 @@ def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     try:
         connection.execute(
             f"""COPY (
-                SELECT coalesce({time}, lag({time} IGNORE NULLS) OVER (ORDER BY {number}), min({time}) OVER (), 0)
-                           AS timestamp,
-                       encode(customer_id::VARCHAR) AS key, encode(to_json(struct_pack({value}))::VARCHAR) AS value
-                FROM (SELECT row_number() OVER () AS {number}, * FROM wanted)
+                SELECT timestamp, key, encode(CASE WHEN {NOT_JSON} THEN without_nan(value) ELSE value END) AS value
+                FROM (
+                    SELECT {number},
+                           coalesce({time}, lag({time} IGNORE NULLS) OVER (ORDER BY {number}), min({time}) OVER (), 0)
+                               AS timestamp,
+                           encode(customer_id::VARCHAR) AS key, to_json(struct_pack({value}))::VARCHAR AS value
+                    FROM (SELECT row_number() OVER () AS {number}, * FROM wanted)
+                )
                 ORDER BY {number}
             ) TO {_quoted(str(target))} (FORMAT parquet)"""
         )
@@ -123,6 +130,14 @@ def _properties(columns: dict[str, str], object_: str | None) -> str:
 def _property(name: str, type_: str) -> str:
     column = _name(name)
     return f"CASE WHEN isfinite({column}) THEN {column} END" if type_ in ("DOUBLE", "FLOAT") else column
+
+
+def _without_nan(text: str) -> str:
+    """JSON as Python reads it, with NaN and infinity, without them; what is no JSON stays as it is."""
+    try:
+        return json.dumps(json.loads(text, parse_constant=lambda _: None))
+    except ValueError:
+        return text
 
 
 def _quoted(text: str) -> str:

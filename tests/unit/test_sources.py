@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 
 from streams.record_files import read_records
@@ -24,9 +25,15 @@ def records_of(folder: Path, sql: str, name: str = "source.parquet") -> list[tup
     found = []
     for records in read_records(target):
         for _, timestamp, key, value, _ in map(records.record, range(records.count)):
-            found.append((timestamp, (key or b"").decode(), json.loads(value or b"")))
+            found.append((timestamp, (key or b"").decode(), strict(value)))
     assert len(found) == count
     return found
+
+
+def strict(value: bytes | None) -> Any:
+    """JSON without what only Python reads."""
+    msgspec.json.decode(value or b"")
+    return json.loads(value or b"")
 
 
 @pytest.mark.parametrize("text", ["用户1", "a\\x41b", "back\\slash", 'say "hi"', "two\nlines", "tab\t", "😀", "ü'--"])
@@ -166,6 +173,25 @@ def test_what_json_has_not_is_null(tmp_path: Path) -> None:
               0.5::FLOAT AS c FROM source"""
     [(_, _, event)] = records_of(tmp_path, sql)
     assert event["properties"] == {"a": None, "b": None, "c": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("['NaN'::DOUBLE, 1.5]", [None, 1.5]), ("{'x': {'y': ['-inf'::FLOAT]}}", {"x": {"y": [None]}}),
+     ("MAP {'x': 'inf'::DOUBLE}", {"x": None}), ("""'{"x": [NaN, -Infinity]}'::JSON""", {"x": [None, None]}),
+     ("'[NaN, Infinity]'", "[NaN, Infinity]"),
+     ("{'NaN': 'nan\u4e00', 'n': ['NaN'::DOUBLE]}", {"NaN": "nan一", "n": [None]}),
+     ("{'n': 12345678901234567890123::HUGEINT, 'x': 'NaN'::DOUBLE}", {"n": 12345678901234567890123, "x": None})],
+)  # fmt: skip
+@pytest.mark.parametrize("of_envelope", [False, True])
+def test_what_json_has_not_is_null_within_others_too(
+    value: str, found: object, of_envelope: bool, tmp_path: Path
+) -> None:
+    more = f", {{'a': {value}}} AS properties, {{'a': {value}}} AS context" if of_envelope else f", {value} AS a"
+    sql = f"SELECT 'c' AS customer_id, 'view' AS event, {AT} AS event_time, 'NaN'::DOUBLE AS b {more} FROM source"
+    [(_, _, event)] = records_of(tmp_path, sql)
+    assert event["properties"] == ({"a": found} if of_envelope else {"a": found, "b": None})
+    assert event.get("context") == ({"a": found} if of_envelope else None)
 
 
 def test_a_row_without_a_time_or_a_customer_is_sent_with_the_others(tmp_path: Path) -> None:
