@@ -1,13 +1,15 @@
 """Files of records: Kafka's timestamp, key and value of each, in time order.
 
-`.parquet` has just these three columns. `.jsonl` has one record a line: a plain event stands for itself (its key is the
-customer_id, its timestamp `received_at`, or else `event_time`); any other record is wrapped as
-{"$record": {"timestamp": ms, "key": base64, "value": base64}}, so that broken bytes survive.
+`.parquet` has just these three columns; the timestamp is a number of ms or a time, of any unit. `.jsonl` has one record
+a line: a plain event stands for itself (its key is the customer_id, its timestamp `received_at`, or else `event_time`);
+any other record is wrapped as {"$record": {"timestamp": ms, "key": base64, "value": base64}}, so that broken bytes
+survive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +78,41 @@ def _unplaced(timestamp: Ints, keys: Texts, values: Texts) -> Records:
 
 
 def _read_parquet(path: Path) -> Iterator[Records]:
+    with _parquet(path) as file:
+        done = 0
+        for batch in file.iter_batches(BATCH_RECORDS, columns=list(COLUMNS)):
+            timestamp, key, value = (_cast(batch.column(name), type_) for name, type_ in COLUMNS.items())
+            if timestamp.null_count:
+                row = done + timestamp.is_null().index(True).as_py() + 1
+                raise RecordFileError(f"{path}: row {row:,} has no timestamp; every record needs one, in ms")
+            yield _unplaced(timestamp.to_numpy().copy(), *_in_one_buffer(_texts(key), _texts(value)))
+            done += len(batch)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """An open file of records. Raises RecordFileError for one that is broken, also where that is found later."""
+    needed = ", ".join(COLUMNS)
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH_RECORDS, columns=list(COLUMNS)):
-                timestamp, key, value = (batch.column(name).cast(type_) for name, type_ in COLUMNS.items())
-                yield _unplaced(timestamp.to_numpy().copy(), *_in_one_buffer(_texts(key), _texts(value)))
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise RecordFileError(f"{path}: needs the columns {', '.join(COLUMNS)} of records: {error}") from None
+            missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+            if missing:
+                raise RecordFileError(
+                    f"{path}: needs the columns {needed} of records and has no {', '.join(missing)}; "
+                    "for other files give --sql"
+                )
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # of the system: no such file, no right to read it
+        raise RecordFileError(f"{path} is no Parquet file of records ({needed}), or a broken one: {error}") from None
+
+
+def _cast(column: pa.Array, type_: pa.DataType) -> pa.Array:
+    """A column as the type that it needs; times, of whatever unit, as ms."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ms"), safe=False)  # without what is less than a ms
+    return column.cast(type_)
 
 
 def _texts(array: pa.Array) -> Texts:
@@ -172,8 +202,9 @@ def _record(line: bytes) -> tuple[int, Any, Any]:
 
 
 def count_records(path: Path) -> int:
-    """How many records a file has."""
+    """How many records a file has; of lines, about so many. Raises RecordFileError."""
     if path.suffix == ".parquet":
-        return int(pq.ParquetFile(path).metadata.num_rows)
+        with _parquet(path) as file:
+            return int(file.metadata.num_rows)
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams import record_files
-from streams.record_files import RecordFileError, read_records
+from streams.record_files import RecordFileError, count_records, read_records
 
 Row = tuple[int, bytes | None, bytes | None]  # timestamp (ms), key, value
 
@@ -175,13 +175,58 @@ def write_parquet(path: Path, made: list[Row], text: pa.DataType) -> None:
     )
 
 
-def test_other_parquet_is_refused(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"time": [1]}), tmp_path / "log.parquet")
-    with pytest.raises(RecordFileError, match=r"log\.parquet: needs the columns timestamp, key, value"):
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Shanghai"])
+def test_parquet_with_times_of_any_unit(unit: str, zone: str | None, tmp_path: Path) -> None:
+    per_s = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    times = pa.array([1_740_819_600 * per_s, 1_740_819_601 * per_s + per_s // 10**3], pa.timestamp(unit, zone))
+    pq.write_table(pa.table({"timestamp": times, "key": ["a", "b"], "value": ["x", "y"]}), tmp_path / "log.parquet")
+    after_ms = 0 if unit == "s" else 1
+    assert read(tmp_path / "log.parquet") == [
+        (1_740_819_600_000, b"a", b"x"), (1_740_819_601_000 + after_ms, b"b", b"y"),
+    ]  # fmt: skip
+
+
+def test_of_a_microsecond_the_millisecond_counts(tmp_path: Path) -> None:
+    times = pa.array([1_740_819_600_123_999], pa.timestamp("us"))
+    pq.write_table(pa.table({"timestamp": times, "key": ["a"], "value": ["x"]}), tmp_path / "log.parquet")
+    assert read(tmp_path / "log.parquet") == [(1_740_819_600_123, b"a", b"x")]
+
+
+def test_a_row_without_a_timestamp_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_files, "BATCH_RECORDS", 3)
+    write_parquet(tmp_path / "log.parquet", [(None if n == 4 else n, b"k", b"v") for n in range(7)], pa.binary())
+    with pytest.raises(RecordFileError, match=r"log\.parquet: row 5 has no timestamp"):
         read(tmp_path / "log.parquet")
-    (tmp_path / "no.parquet").write_bytes(b"no Parquet")
-    with pytest.raises(RecordFileError, match=r"no\.parquet"):
-        read(tmp_path / "no.parquet")
+
+
+def test_other_parquet_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"time": [1], "key": [b"k"]}), tmp_path / "log.parquet")
+    for use in (read, count_records):
+        with pytest.raises(RecordFileError, match=r"log\.parquet: needs the columns .* has no timestamp, value;"):
+            use(tmp_path / "log.parquet")
+    pq.write_table(pa.table({"timestamp": ["noon"], "key": [b"k"], "value": [b"v"]}), tmp_path / "log.parquet")
+    with pytest.raises(RecordFileError, match=r"log\.parquet is no Parquet file of records .*noon"):
+        read(tmp_path / "log.parquet")
+
+
+def test_parquet_that_is_broken_is_refused(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "log.parquet", [(n, b"k", b"v" * n) for n in range(1000)], pa.binary())
+    whole = (tmp_path / "log.parquet").read_bytes()
+    for name, bytes_ in (("no", b"no Parquet"), ("one", b"x"), ("empty", b""), ("cut", whole[: len(whole) // 2])):
+        (path := tmp_path / f"{name}.parquet").write_bytes(bytes_)
+        for use in (read, count_records):
+            with pytest.raises(RecordFileError, match=rf"{name}\.parquet is no Parquet file .*, or a broken one: "):
+                use(path)
+    (path := tmp_path / "holes.parquet").write_bytes(whole[:40] + b"\xff" * 3000 + whole[3040:])
+    with pytest.raises(RecordFileError, match=r"holes\.parquet is no Parquet file"):
+        read(path)
+
+
+def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
+    for use in (read, count_records):
+        with pytest.raises(FileNotFoundError):
+            use(tmp_path / "log.parquet")
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
