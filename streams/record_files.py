@@ -3,7 +3,7 @@
 `.parquet` has just these three columns; the timestamp is a number of ms or a time, of any unit. `.jsonl` has one record
 a line: a plain event stands for itself (its key is the customer_id, its timestamp `received_at`, or else `event_time`);
 any other record is wrapped as {"$record": {"timestamp": ms, "key": base64, "value": base64}}, so that broken bytes
-survive.
+survive. Blank lines are skipped.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ BATCH_RECORDS = 100_000  # of a Parquet file
 BLOCK_BYTES = 32 * 1024 * 1024  # of a file of lines: about as many records
 LINES = (".jsonl", ".ndjson")  # suffixes of files of lines
 NEWLINE = 10
+BOM = b"\xef\xbb\xbf"  # which some programs write before the first line
 _SPACE = np.array([bytes([byte]).isspace() for byte in range(256)])
 COLUMNS = {"timestamp": pa.int64(), "key": pa.large_binary(), "value": pa.large_binary()}
 
@@ -158,14 +159,20 @@ def _blocks(path: Path) -> Iterator[tuple[Bytes, Ints]]:
 
 
 def _records(path: Path, number: int, data: Bytes, end: Ints) -> Records:
-    """The records of lines, which end at newlines; number: of the first line."""
+    """The records of lines, which end at newlines; number: of the first line. Blank lines hold none."""
     start = np.concatenate([[0], end[:-1] + 1])
-    values = Texts(data, start, _stripped(data, start, end - start))
+    if number == 1 and data[: len(BOM)].tobytes() == BOM:
+        start[0] = len(BOM)
+    size, numbers = _stripped(data, start, end - start), np.arange(number, number + len(end))
+    if not size.all():
+        kept = np.flatnonzero(size)
+        start, size, numbers = start[kept], size[kept], numbers[kept]
+    values = Texts(data, start, size)
     found = read_lines(values)
     timestamp = np.where(found.has_received_at, found.received_at, found.event_time)
     records = _unplaced(timestamp, Texts(data, found.customer_start, found.customer_size), values)
     odd = np.flatnonzero(~found.read)
-    return _with_odd(path, number, records, odd) if len(odd) else records
+    return _with_odd(path, numbers, records, odd) if len(odd) else records
 
 
 def _stripped(data: Bytes, start: Ints, size: Ints) -> Ints:
@@ -175,14 +182,14 @@ def _stripped(data: Bytes, start: Ints, size: Ints) -> Ints:
     return size
 
 
-def _with_odd(path: Path, number: int, records: Records, odd: NDArray[np.int64]) -> Records:
+def _with_odd(path: Path, numbers: Ints, records: Records, odd: NDArray[np.int64]) -> Records:
     """Records of which some lines are left to do: what they hold goes to the end of the buffer."""
     keys, values = [], []
     for row in odd.tolist():
         try:
             records.timestamp[row], key, value = _record(records.values.value(row))
         except ValueError as error:  # msgspec's and Unicode's errors are
-            raise RecordFileError(f"{path}:{number + row}: {error}; wrap what is no event as $record") from None
+            raise RecordFileError(f"{path}:{numbers[row]}: {error}; wrap what is no event as $record") from None
         keys.append(key)
         values.append(value)
     added, first = Texts.of(keys + values), len(records.data)

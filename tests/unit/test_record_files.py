@@ -76,8 +76,45 @@ def test_a_file_without_a_line_has_no_records(tmp_path: Path) -> None:
     assert read(write(tmp_path / "log.ndjson", [], b"")) == []
 
 
+BLANKS = [b"", b" ", b"\r", b" \t\r"]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 7, 64, 1 << 20])
+@pytest.mark.parametrize("end", [b"\n", b"", b"\n\n", b"\r\n\r\n\r\n", b"\n "])
+@pytest.mark.parametrize("begin", [b"", record_files.BOM, b"\n", record_files.BOM + b"\n"])
+def test_blank_lines_and_the_byte_order_mark_are_skipped(
+    block_bytes: int, end: bytes, begin: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_files, "BLOCK_BYTES", block_bytes)
+    lines = [one for number, (line, _) in enumerate(LINES) for one in (line, *BLANKS[: number % 4])]
+    path = write(tmp_path / "log.jsonl", lines, end)
+    path.write_bytes(begin + path.read_bytes())
+    assert read(path) == rows()
+
+
+@pytest.mark.parametrize("block_bytes", [1, 64, 1 << 20])
+@pytest.mark.parametrize("begin", [b"", record_files.BOM])
+def test_blank_lines_count_in_the_number_of_a_broken_one(
+    block_bytes: int, begin: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_files, "BLOCK_BYTES", block_bytes)
+    path = write(tmp_path / "log.jsonl", [begin + PLAIN, b"", b" \r", wrapped(1, b"k", b"v"), b"", PLAIN, b"broken"])
+    with pytest.raises(RecordFileError, match=r"log\.jsonl:7: "):
+        read(path)
+
+
+@pytest.mark.parametrize("bytes_", [record_files.BOM, record_files.BOM + b"\n", b"\n", b" \n\t\n \r\n\n", b" "])
+def test_a_file_of_blank_lines_has_no_records(bytes_: bytes, tmp_path: Path) -> None:
+    (path := tmp_path / "log.jsonl").write_bytes(bytes_)
+    assert read(path) == []
+
+
+def test_a_byte_order_mark_elsewhere_is_no_record(tmp_path: Path) -> None:
+    with pytest.raises(RecordFileError, match=r"log\.jsonl:2: "):
+        read(write(tmp_path / "log.jsonl", [PLAIN, record_files.BOM + PLAIN]))
+
+
 BROKEN = [
-    b"",
     b"{}",
     b"[]",
     b"no JSON",
