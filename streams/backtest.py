@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from models.decoding import Decoder
 from models.layout import Layout
 from models.records import Records
@@ -40,7 +42,9 @@ class Backtest:
 
 
 def run(backtest: Backtest, threads: int, progress: Callable[[int], None]) -> int:
-    """Run it with so many folding threads; they call progress(records) as they go. Returns the number of records.
+    """Run it with so many folding threads; they call progress(records of the file) as they go.
+
+    Returns the number of records of the log, ticks among them.
 
     Raises what reading, folding or committing failed with; the lake then has what was committed before.
     """
@@ -89,7 +93,7 @@ class Fold:
             self.shards[number] = Shard(self.layout, self.topic, number)
         shard = self.shards[number]
         self.lake.add(shard.process(self.decoder.columns(self.topic, number, records)))
-        self.progress(records.count)
+        self.progress(records.count - int(np.count_nonzero(records.tick)))
 
     def finish(self) -> None:
         """Take the last snapshots, at the end of the log."""

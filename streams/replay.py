@@ -9,10 +9,11 @@ from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 from aiokafka import AIOKafkaProducer
 
+from models.columns import TICK
 from models.layout import Layout
-from models.outputs import BatchOutput
 from sinks.compaction import compact
 from sinks.writer import Lake
 from streams import app
@@ -55,14 +56,17 @@ async def _produce(settings: Settings, path: Path) -> list[int]:
 
 
 def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress: Callable[[int], None]) -> Worker:
-    """Send a record file from a second process and work through it in this one; returns the stopped worker."""
+    """Send a record file from a second process and work through it in this one; returns the stopped worker.
+
+    It calls progress(records of the file) as it goes.
+    """
     context = multiprocessing.get_context("spawn")
     ends: multiprocessing.SimpleQueue[list[int] | str] = context.SimpleQueue()
     sender = context.Process(target=_produce_for, args=(settings, str(path), ends), daemon=True)
     sender.start()
 
     async def until_end(worker: Worker) -> bool:
-        worker.on_output = lambda output: progress(_records(output))
+        worker.on_output = lambda output: progress(int(np.count_nonzero(output.columns.event_type != TICK)))
         while ends.empty():
             if not sender.is_alive() and ends.empty():
                 raise ReplayError("the process that sends the records ended early")
@@ -81,10 +85,6 @@ def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress:
         sender.join()
     compact(lake.path)
     return worker
-
-
-def _records(output: BatchOutput) -> int:
-    return len(output.columns)
 
 
 def _produce_for(settings: Settings, path: str, ends: multiprocessing.SimpleQueue[list[int] | str]) -> None:

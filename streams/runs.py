@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -61,23 +61,23 @@ def run_replay(file: Path, sql: str | None, settings: Settings, *, embedded: boo
         settings = stack.enter_context(embedded_broker(settings)) if embedded else for_replay(settings)
         ensure_topics(settings, keep_forever=True)
         if not work:
-            sent = sum(produce(settings, str(records)))
-            click.echo(f"{sent:,} records sent to {settings.topic('events')}. Next: zhice worker --tick-ms 0")
+            sent, topic = sum(produce(settings, str(records))), settings.topic("events")
+            click.echo(f"{sent:,} records, ticks among them, sent to {topic}. Next: zhice worker --tick-ms 0")
             return
         worked, seconds = replay_records(records, settings)
-    rate = f"{worked:,} records in {seconds:.1f} s ({worked / seconds:,.0f}/s)"
-    click.echo(f"{rate}. Next: zhice sql --lake {quote(settings.lake)}")
+    _echo_done(worked, seconds, settings.lake)
 
 
 def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
-    """Send a file of records and work through it; returns (records, seconds). The topics are there and empty."""
+    """Send a file of records and work through it; returns (its records, seconds). The topics are there and empty."""
     ensure_kernels()
     catalogue = read_catalogue(settings.catalogue)
     layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
     lake.begin(settings.topic("events"), settings.partitions)
     with progress_bar("replay", count_records(records)) as progress, stopwatch() as seconds:
-        worker = follow(settings, layout, lake, records, progress)
-        return worker.events, seconds()
+        done = Done(progress)
+        follow(settings, layout, lake, records, done.add)
+        return done.records, seconds()
 
 
 def run_backtest(file: Path, sql: str | None, backtest: Backtest, threads: int) -> None:
@@ -86,7 +86,28 @@ def run_backtest(file: Path, sql: str | None, backtest: Backtest, threads: int) 
     with record_file(file, sql) as records:
         ready = replace(backtest, records=str(records))
         with progress_bar("backtest", count_records(records)) as progress, stopwatch() as seconds:
-            total = backtests.run(ready, count, progress)
+            done = Done(progress)
+            backtests.run(ready, count, done.add)
             took = seconds()
-    rate = f"{total:,} records in {took:.1f} s ({total / took:,.0f}/s)"
-    click.echo(f"{rate}. Next: zhice sql --lake {quote(backtest.lake)}")
+    _echo_done(done.records, took, backtest.lake)
+
+
+class Done:
+    """The records of the file that are done, on a progress bar; several threads may add."""
+
+    def __init__(self, progress: Callable[[int], None]) -> None:
+        self._progress = progress
+        self._added: list[int] = []
+
+    def add(self, records: int) -> None:
+        self._added.append(records)
+        self._progress(records)
+
+    @property
+    def records(self) -> int:
+        return sum(self._added)
+
+
+def _echo_done(records: int, seconds: float, lake: str) -> None:
+    rate = f"{records:,} records in {seconds:.1f} s ({records / seconds:,.0f}/s)"
+    click.echo(f"{rate}. Next: zhice sql --lake {quote(lake)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from click.testing import CliRunner, Result
 
 from streams.cli import main
 from streams.simulate import MAX_DAYS
+
+SMALL = Path(__file__).parents[1] / "catalogues" / "small.toml"
+START = 1_767_225_600_000
 
 
 def called(*words: str) -> Result:
@@ -80,3 +84,12 @@ def test_what_to_try_next_is_quoted_for_a_shell(tmp_path: Path) -> None:
     _, *words = shlex.split(result.output.partition("Next: ")[2])
     assert words == ["sql", "--lake", str(lake)]
     assert "events" in called(*words).output
+
+
+def test_a_backtest_counts_the_records_of_the_file(tmp_path: Path) -> None:
+    """Neither the ticks of the hours between them, nor blank lines."""
+    event = {"event": "login", "customer_id": "c", "channel": "app"}
+    events = [event | {"event_id": str(n), "event_time": START + n * 86_400_000} for n in range(3)]
+    (file := tmp_path / "log.jsonl").write_text("\n\n".join(map(json.dumps, events)))
+    result = called("backtest", str(file), "--catalogue", str(SMALL), "--lake", str(tmp_path / "lake"))
+    assert result.output.startswith("3 records in "), result.output
