@@ -181,10 +181,15 @@ def simulate(file: Path, answers: bool, **options: Any) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--sql", default=None, help="Maps any file that DuckDB reads: SELECT … FROM source ORDER BY event_time.")
 @click.option("--embedded/--no-embedded", default=True, show_default=True, help="Start a broker for this replay.")
-@click.option("--work/--no-work", default=True, show_default=True, help="Also run a worker to the end of the replay.")
+@click.option(
+    "--work/--no-work", default=True, show_default=True,
+    help="Also run a worker to the end of the replay; with --no-embedded it may be left to others.",
+)  # fmt: skip
 @worker_options
 def replay(file: Path, sql: str | None, embedded: bool, work: bool, **options: Any) -> None:
     """Send the events of FILE through a broker with their own times, and work through them.
+
+    Without the embedded broker the events topic must be empty; --prefix names new topics.
 
     Columns that are named as in the envelope fill it; every other column becomes a property.
 

@@ -10,14 +10,15 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from models.columns import TICK
 from models.layout import Layout
 from sinks.compaction import compact
 from sinks.writer import Lake
-from streams import app
-from streams.record_files import read_records
+from streams import app, clients
+from streams.record_files import RecordFileError, read_records
 from streams.routing import Router
 from streams.security import client_options
 from streams.sending import BATCH_BYTES, send_records
@@ -25,14 +26,45 @@ from streams.settings import Settings
 from streams.worker import Worker
 
 POLL_S = 0.02
+EMPTY_MS = 500  # for a first record of a topic that seems empty
 
 
 class ReplayError(RuntimeError):
     """The records could not be sent; the message says why."""
 
 
+def check_empty(settings: Settings) -> None:
+    """Raises ReplayError where the events topic, which must exist, has or had records: offsets are counted from 0."""
+    try:
+        found = asyncio.run(_has_records(settings))
+    except KafkaError as error:
+        raise ReplayError(f"{settings.topic('events')} cannot be read: {error}") from error
+    if found:
+        raise ReplayError(
+            f"{settings.topic('events')} has records already, and a replay needs an empty topic: name new topics with "
+            "--prefix. To work through what is there: zhice worker --tick-ms 0"
+        )
+
+
+async def _has_records(settings: Settings) -> bool:
+    consumer = clients.reader(settings)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(settings.topic("events"), number) for number in range(settings.partitions)]
+        if any((await consumer.end_offsets(partitions)).values()):
+            return True
+        consumer.assign(partitions)  # the embedded broker's end is the base offset of the last batch: 0 for the first
+        await consumer.seek_to_beginning()
+        return bool(await consumer.getmany(timeout_ms=EMPTY_MS, max_records=1))
+    finally:
+        await consumer.stop()
+
+
 def produce(settings: Settings, path: str) -> list[int]:
-    """Send a record file to the events topic; returns the end offset of each partition. The topic must be empty."""
+    """Send a record file to the events topic; returns the end offset of each partition.
+
+    The topic must be empty: see `check_empty`.
+    """
     return asyncio.run(_produce(settings, Path(path)))
 
 
@@ -91,5 +123,7 @@ def _produce_for(settings: Settings, path: str, ends: multiprocessing.SimpleQueu
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     try:
         ends.put(produce(settings, path))
+    except RecordFileError as error:
+        ends.put(str(error))
     except Exception as error:
         ends.put(f"{type(error).__name__}: {error}")

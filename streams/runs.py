@@ -21,7 +21,7 @@ from streams.broker import EmbeddedBroker
 from streams.catalogues import read_catalogue
 from streams.compiling import ensure_kernels
 from streams.record_files import count_records
-from streams.replay import follow, produce
+from streams.replay import check_empty, follow, produce
 from streams.settings import Settings
 from streams.show import progress_bar, stopwatch
 from streams.sources import write_records
@@ -55,11 +55,15 @@ def for_replay(settings: Settings, **changes: object) -> Settings:
 
 
 def run_replay(file: Path, sql: str | None, settings: Settings, *, embedded: bool, work: bool) -> None:
-    """`zhice replay`."""
+    """`zhice replay`. Raises UsageError, ReplayError."""
+    if embedded and not work:
+        raise click.UsageError("--no-work needs --no-embedded: the broker of this replay is gone when the command ends")
     with ExitStack() as stack:
         records = stack.enter_context(record_file(file, sql))
         settings = stack.enter_context(embedded_broker(settings)) if embedded else for_replay(settings)
         ensure_topics(settings, keep_forever=True)
+        if not embedded:
+            check_empty(settings)
         if not work:
             sent, topic = sum(produce(settings, str(records))), settings.topic("events")
             click.echo(f"{sent:,} records, ticks among them, sent to {topic}. Next: zhice worker --tick-ms 0")

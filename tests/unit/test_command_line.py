@@ -57,7 +57,7 @@ def test_what_is_wrong_is_one_line(words: str, said: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "words",
     ["backtest FILE --partitions 0", "backtest FILE --threads -1", "broker --port 65536", "compact --keep-hours 0",
-     "topics --log-format xml", "worker --nonsense"],
+     "replay FILE --no-work", "topics --log-format xml", "worker --nonsense"],
 )  # fmt: skip
 def test_wrong_usage_is_named_by_its_option(words: str, tmp_path: Path) -> None:
     (file := tmp_path / "bank.jsonl").touch()
