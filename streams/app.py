@@ -1,4 +1,4 @@
-"""The Faust app: membership, assignment, fetching, timers and commits; the work itself is in streams/worker.py."""
+"""The Faust app: membership, assignment, fetching, tasks and commits; the work itself is in streams/worker.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> BatchApp:
 
 
 def wire(app: BatchApp, worker: Worker) -> None:
-    """Let the app's agents, timers and signals drive the worker."""
+    """Let the app's agents, tasks and signals drive the worker."""
     settings, failed = worker.settings, worker.failed
     events = app.topic(settings.topic("events"), key_serializer="raw", value_serializer="raw")
 
@@ -89,16 +89,18 @@ def wire(app: BatchApp, worker: Worker) -> None:
             await guard(failed, worker.take, batch)
             app.consumer.taken(batch)
 
-    @app.timer(CHECKPOINT_POLL_S)
+    @app.task
     async def checkpoints() -> None:
-        if worker.checkpoint_due():
-            await guard(failed, worker.checkpoint)
+        async for _ in every(app, CHECKPOINT_POLL_S):
+            if worker.checkpoint_due():
+                await guard(failed, worker.checkpoint)
 
     if settings.tick_ms:
 
-        @app.timer(settings.tick_ms / 1000)
+        @app.task
         async def ticks() -> None:
-            await guard(failed, worker.tick)
+            async for _ in every(app, settings.tick_ms / 1000):
+                await guard(failed, worker.tick)
 
     @app.on_partitions_revoked.connect
     async def on_revoked(sender: Any, revoked: set[TopicPartition], **_: Any) -> None:
@@ -106,8 +108,17 @@ def wire(app: BatchApp, worker: Worker) -> None:
             await attempted(failed, worker.revoked)
 
 
+async def every(app: BatchApp, seconds: float) -> AsyncIterator[None]:
+    """After each pause, until the app stops. Its timers would warn of a step that takes longer, as checkpoints do."""
+    while True:
+        await app.sleep(seconds)
+        if app.should_stop:
+            return
+        yield
+
+
 async def guard(failed: Failed, step: Callable[..., Awaitable[None]], *arguments: Any) -> None:
-    """Run a step of an agent or a timer; after an error it does not return, since Faust would go on."""
+    """Run a step of an agent or a task; after an error it does not return, since Faust would go on."""
     if failed.done() or not await attempted(failed, step, *arguments):
         await asyncio.Event().wait()
 

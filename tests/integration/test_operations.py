@@ -117,5 +117,6 @@ def check_logs(workers: list[Worker], customers: list[str]) -> None:
         text = worker.log.read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         assert any("restored partition" in line["message"] for line in lines)
+        assert [line["message"] for line in lines if "is overlapping" in line["message"]] == []
         assert [customer for customer in customers if customer in text] == []
         assert [word for word in (*SECRET_WORDS, TOKEN) if word in text] == []
