@@ -23,7 +23,7 @@ from models.decode_plan import (
     new_guesses,
 )
 from models.decode_record import Reading, RecordReader
-from models.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS, EventLayout
+from models.events import MIN_EVENT_TIME_MS, EventLayout, is_possible
 from models.records import Record, Records
 from models.texts import Bytes, Ints
 
@@ -143,8 +143,8 @@ class _Rows:
 
 def _possible(timestamp: Ints) -> Ints:
     """The times of records, but for those that no record can have, which would move the clock: these move nothing."""
-    impossible = (timestamp < MIN_EVENT_TIME_MS) | (timestamp > MAX_EVENT_TIME_MS)
-    return np.where(impossible, MIN_EVENT_TIME_MS, timestamp) if impossible.any() else timestamp
+    possible = is_possible(timestamp)
+    return timestamp if possible.all() else np.where(possible, timestamp, MIN_EVENT_TIME_MS)
 
 
 def _columns(flat: list[int], columns: int) -> Ints:

@@ -39,6 +39,11 @@ Scalar = Literal["number", "boolean", "string"]
 PropertyType: TypeAlias = "Scalar | tuple[str, ...]"
 
 
+def is_possible(time_ms: Any) -> Any:
+    """Whether a record can have a time, ms; of many, bool[n]."""
+    return (time_ms >= MIN_EVENT_TIME_MS) & (time_ms <= MAX_EVENT_TIME_MS)
+
+
 class Event(Struct, gc=False):
     """One thing that a customer did, or that happened to them.
 

@@ -1,9 +1,9 @@
 """Files of records: Kafka's timestamp, key and value of each, in time order.
 
 `.parquet` has just these three columns; the timestamp is a number of ms or a time, of any unit. `.jsonl` has one record
-a line: a plain event stands for itself (its key is the customer_id, its timestamp `received_at`, or else `event_time`);
-any other record is wrapped as {"$record": {"timestamp": ms, "key": base64, "value": base64}}, so that broken bytes
-survive. Blank lines are skipped.
+a line: a plain event stands for itself (its key is the customer_id, its timestamp `received_at`, or else `event_time`,
+also where `received_at` is no time that can be); any other record is wrapped as
+{"$record": {"timestamp": ms, "key": base64, "value": base64}}, so that broken bytes survive. Blank lines are skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from models.events import Int64
+from models.events import Int64, is_possible
 from models.line_kernel import read_lines
 from models.records import Records
 from models.texts import NULL, Bytes, Ints, Texts
@@ -169,7 +169,7 @@ def _records(path: Path, number: int, data: Bytes, end: Ints) -> Records:
         start, size, numbers = start[kept], size[kept], numbers[kept]
     values = Texts(data, start, size)
     found = read_lines(values)
-    timestamp = np.where(found.has_received_at, found.received_at, found.event_time)
+    timestamp = np.where(found.has_received_at & is_possible(found.received_at), found.received_at, found.event_time)
     records = _unplaced(timestamp, Texts(data, found.customer_start, found.customer_size), values)
     odd = np.flatnonzero(~found.read)
     return _with_odd(path, numbers, records, odd) if len(odd) else records
@@ -202,7 +202,9 @@ def _record(line: bytes) -> tuple[int, Any, Any]:
     event = _decode(line)
     if event.record is not None:
         return event.record.timestamp, event.record.key, event.record.value
-    timestamp = event.received_at if event.received_at is not None else event.event_time
+    timestamp = event.received_at
+    if timestamp is None or (event.event_time is not None and not is_possible(timestamp)):
+        timestamp = event.event_time
     if timestamp is None or event.customer_id is None:
         raise ValueError("an event needs customer_id and event_time")
     return timestamp, event.customer_id.encode(), line

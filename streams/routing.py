@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from aiokafka.partitioner import murmur2
 
-from models.events import MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
+from models.events import MIN_EVENT_TIME_MS, is_possible
 from models.records import TICK_HEADER, Record, Records
 from models.routing import NO_TICK, fill, place
 from models.texts import Ints
@@ -46,7 +46,7 @@ class Router:
         """The records' times; one that no record can have becomes that of the record before, or of the first that has
         one: a tick an hour until then would never end.
         """
-        possible = (timestamp >= MIN_EVENT_TIME_MS) & (timestamp <= MAX_EVENT_TIME_MS)
+        possible = is_possible(timestamp)
         if possible.all():
             return timestamp
         before = np.maximum.accumulate(np.where(possible, np.arange(len(timestamp)), -1))

@@ -41,7 +41,9 @@ PLAIN = b'{"event_id":"e","customer_id":"c1","event_time":5,"properties":{"a":[1
 
 LINES: list[tuple[bytes, Row]] = [
     (PLAIN, (5, b"c1", PLAIN)),
-    (b'{"customer_id":"c","event_time":5,"received_at":7}', (7, b"c", ...)),
+    (b'{"customer_id":"c","event_time":5,"received_at":1700000000000}', (1_700_000_000_000, b"c", ...)),
+    (b'{"customer_id":"c","event_time":5,"received_at":1700000000000000}', (5, b"c", ...)),  # microseconds
+    (b'{"customer_id":"c\\u00e9","event_time":5,"received_at":1700000000000000}', (5, "cé".encode(), ...)),
     (b'{"customer_id":"c","received_at":-7}', (-7, b"c", ...)),
     (b'{"customer_id":"c","event_time":5,"received_at":null}', (5, b"c", ...)),
     (b' { "customer_id" : "c" ,\t"event_time" : 5 } ', (5, b"c", b' { "customer_id" : "c" ,\t"event_time" : 5 }')),
