@@ -135,8 +135,19 @@ class Lake:
         return self._committed[name, source]
 
     def next_offset(self, topic: str, partition: int) -> int:
-        """How far it has the events of a partition: it takes none before this offset, for they would be repeats."""
-        return self.position(EVENTS.name, f"{topic}-{partition}") // POSITIONS + 1
+        """How far it has the events of a partition: it takes none before this offset, for they would be repeats.
+
+        Where it knows of none it looks anew: another worker may have written some. Raises LakeError.
+        """
+        source = f"{topic}-{partition}"
+        position = self.position(EVENTS.name, source)
+        if position < 0:
+            try:
+                version = self._open(EVENTS).transaction_version(source)
+            except (OSError, DeltaError) as error:
+                raise LakeError(f"the lake at {self.path} cannot be read: {error}") from error
+            position = -1 if version is None else version
+        return position // POSITIONS + 1
 
     def begin(self, topic: str, partitions: int) -> None:
         """A topic's records will be added from the first one on. Raises LakeError where it has some already."""

@@ -82,7 +82,7 @@ class Recovery:
                 await self._check_new(reader, shard, state_log)
             else:
                 await self._check_start(reader, shard, oldest)
-            await self._check_lake(reader, source)
+            await self._check_lake(reader, source, shard)
             shard.next_offset = max(shard.next_offset, oldest)
             sent = await self._read_tail(reader, partition, copy.ends)
             steps.reached(Step.TAIL_READ)
@@ -158,9 +158,17 @@ class Recovery:
             "from the events that the broker has"
         )
 
-    async def _check_lake(self, reader: AIOKafkaConsumer, tp: TopicPartition) -> None:
-        """That the lake has no events that the log has not: it would take what comes for repeats, and leave it out."""
+    async def _check_lake(self, reader: AIOKafkaConsumer, tp: TopicPartition, shard: Shard) -> None:
+        """That the lake has no events that the log has not: it would take what comes for repeats, and leave it out.
+
+        Nor may it have none where the state has customers: it is another folder, and would lack what was before.
+        """
         archived, end = self.archived(tp.topic, tp.partition), (await reader.end_offsets([tp]))[tp]
+        if archived == 0 and (customers := shard.rows.customers.count) and not self.settings.new_lake:
+            raise RestoreError(
+                f"the lake at {self.settings.lake} has no events of {tp.topic}-{tp.partition}, although the state has "
+                f"{customers} customers of it. Take the --lake that has them; --new-lake goes on with this one"
+            )
         if archived > end and not self.settings.transactions:  # the embedded broker's end is not exact
             async for record in self._tail(reader, {tp: end}):
                 end = record.offset + 1

@@ -22,8 +22,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     broker: Annotated[str, Meta(description="Kafka bootstrap servers, host:port[,host:port…].")] = "127.0.0.1:9092"
     app: Annotated[
-        str, Meta(min_length=1, max_length=200, description="Name of the application: the consumer group.")
-    ] = "zhice"
+        str, Meta(max_length=200, description="Name of the application: the consumer group; empty: as --prefix.")
+    ] = ""
     prefix: Annotated[str, Meta(description="First part of every topic's name.")] = "zhice"
     partitions: Annotated[int, Meta(ge=1, le=MAX_PARTITIONS, description="Partitions of every topic.")] = 4
     replication: Annotated[int, Meta(ge=1, le=7, description="Replicas of every topic.")] = 1
@@ -41,6 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     fetch_records: Annotated[int, Meta(ge=1, le=100_000, description="Records of one record batch, at most.")] = 20_000
     restore_timeout_s: Annotated[float, Meta(ge=1, le=3600, description="Deadline for reading a shard, s.")] = 120.0
     skip_expired: Annotated[bool, Meta(description="Go on where the broker has deleted events not worked through.")] = (
+        False
+    )
+    new_lake: Annotated[bool, Meta(description="Go on with a lake that has nothing of what was worked through.")] = (
         False
     )
     session_timeout_s: Annotated[float, Meta(ge=1, le=300, description="Group session timeout, s.")] = 10.0
@@ -67,6 +70,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least level of a message.")
     ] = "info"
+
+    def __post_init__(self) -> None:
+        """Applications of other topics are others: of one name they would fence one another."""
+        if not self.app:
+            msgspec.structs.force_setattr(self, "app", self.prefix)
 
     def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
         for name in self.__struct_fields__:

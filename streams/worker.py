@@ -25,6 +25,7 @@ from streams.checkpoints import Checkpoints, Cut
 from streams.lake_commits import LakeCommits
 from streams.outputs import Outputs
 from streams.ownership import Owned, Ownership
+from streams.pace import Pace
 from streams.recovery import Recovery
 from streams.settings import Settings
 from streams.standby import Standby
@@ -38,7 +39,7 @@ from streams.watchdog import Access
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SHARE = 10  # a checkpoint may cost one part in this many of the worker's time
-BETWEEN_CUTS_S = 0.1  # for record batches, which wait while the pages of a partition are read: 50 ms for 25,000 rows
+PAUSE_A_PAGE_S = 0.000_25  # after a cut, for record batches, which waited meanwhile: 100 ms for 25,000 rows
 STRAYS_KEPT = 100_000  # events to send on, beyond which a checkpoint does not wait
 REVOKE_SHARE = 0.7  # of the rebalance timeout that the checkpoint of a revocation may take
 FINISH_S = 15.0  # for the last checkpoint; SIGTERM promises 25 s in all
@@ -70,6 +71,7 @@ class Worker:
         self.on_output: Callable[[BatchOutput], None] | None = None
         self._lake_commits = LakeCommits(lake, self.troubles, self.telemetry)
         self._checkpoints = Checkpoints(self.outputs, self._lake_commits, self.troubles)
+        self._pace = Pace(settings.fetch_records)
         self._consumer: Callable[[], BatchConsumer]
         self._reset()
 
@@ -116,18 +118,28 @@ class Worker:
         """Process one record batch. One of an assignment that is over is left: the partition's owner reads it anew."""
         await self.troubles.none()
         await self._lake_commits.relieve()
+        while await self._step(batch):
+            await asyncio.sleep(0)
+
+    async def _step(self, batch: RecordBatch) -> bool:
+        """Process as many records of a batch as a step may take; returns whether there are more."""
         async with self._stepping:
             owned = self.ownership.owned.get(batch.partition)
             if owned is None or batch.start > owned.shard.next_offset:
-                return
+                return False
+            self._heard[batch.partition] = started = time.monotonic()
             shard = owned.shard
-            records = batch.records.since(shard.next_offset)
-            set_turns(records.count)
-            if records.count:
-                columns = self.decoder.columns(shard.topic, shard.partition, records)
-                self._keep_strays(columns, records)
-                await self.put_out(shard.process(columns))
-        self._heard[batch.partition] = time.monotonic()
+            left = batch.records.since(shard.next_offset)
+            set_turns(left.count)
+            if not left.count:
+                return False
+            records = left if left.count <= self._pace.records else left.take(slice(self._pace.records))
+            columns = self.decoder.columns(shard.topic, shard.partition, records)
+            self._keep_strays(columns, records)
+            output = shard.process(columns)
+            self._pace.took(records.count, time.monotonic() - started)
+            await self.put_out(output)
+            return records.count < left.count
 
     def _keep_strays(self, columns: Columns, records: Records) -> None:
         """Keep for the next checkpoint what belongs to other partitions: it is sent on in the same transaction."""
@@ -162,9 +174,9 @@ class Worker:
 
     async def checkpoint(self) -> None:
         """Make all shards durable; see streams/checkpoints.py. Raises FencedError and KafkaError."""
-        await self._checkpoint(lambda: self.ownership.owned, BETWEEN_CUTS_S)
+        await self._checkpoint(lambda: self.ownership.owned, PAUSE_A_PAGE_S)
 
-    async def _checkpoint(self, choose: Callable[[], dict[int, Owned]], between_cuts_s: float = 0.0) -> None:
+    async def _checkpoint(self, choose: Callable[[], dict[int, Owned]], pause_a_page_s: float = 0.0) -> None:
         async with self._checkpointing:
             if self._cutting:
                 raise AgainError("the checkpoint before was not written: its pages are in no other")
@@ -177,7 +189,7 @@ class Worker:
                     begun = time.monotonic()
                     cuts.append(self._cut(number, *owned))
                     dumping_s += time.monotonic() - begun
-                await asyncio.sleep(between_cuts_s)
+                await asyncio.sleep(pause_a_page_s * len(cuts[-1].pages))
             steps.reached(Step.DUMPED)
             self.checkpoint_took_s = dumping_s + await self._checkpoints.write(cuts)
             self._cutting = False

@@ -10,7 +10,9 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from msgspec.structs import replace
 
+from models.decoding import Decoder
 from models.layout import Layout
+from models.records import Record, Records
 from models.shard import Shard
 from sinks.writer import Lake
 from streams import app, clients
@@ -215,6 +217,27 @@ def test_a_lake_that_is_ahead_of_a_new_topic_is_said(broker: str, request: Any, 
         await restore(settings, archived=11)
 
     with pytest.raises(RestoreError, match=r"has .*-0 up to offset 11, but it ends at 10: the topic was made anew"):
+        asyncio.run(run())
+
+
+def test_a_lake_that_has_nothing_of_the_state_is_said(apache_kafka: Any, topic_prefix: str) -> None:
+    """It is another folder, and would lack what was before."""
+    settings = settings_of(apache_kafka, topic_prefix)
+    event = b'{"event_id":"1","event":"app_start","customer_id":"c1","event_time":1767265200000}'
+    log_of_one = Records.of([Record(0, 1_767_265_200_000, b"c1", event)])
+
+    async def run() -> None:
+        await send_events(settings, 1)
+        shard, log = new_shard(settings, 0), FencedLog(settings, 0)
+        shard.process(Decoder(LAYOUT.event_layout).columns(settings.topic("events"), 0, log_of_one))
+        await log.open()
+        await log.write(1, shard.dump(), shard.next_offset, {})
+        await log.close()
+        assert (await restore(settings, archived=1)).rows.customers.count == 1
+        assert (await restore(replace(settings, new_lake=True))).rows.customers.count == 1
+        await restore(settings)
+
+    with pytest.raises(RestoreError, match=r"has no events of .*-0, although the state has 1 customers.*--new-lake"):
         asyncio.run(run())
 
 

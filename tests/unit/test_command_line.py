@@ -41,7 +41,7 @@ def called(*words: str) -> Result:
         ("catalogue check FOLDER/latin.toml", "is no text in UTF-8: invalid start byte at byte 8"),
         ("schema --out FOLDER/some.csv/schemas", "Not a directory"),
         ("topics --partitions 0", "--partitions: expected a whole number >= 1"),
-        ("topics --app=", "--app: expected a text of length >= 1"),
+        (f"topics --app={'a' * 201}", "--app: expected a text of length <= 200"),
         ("topics --session-timeout-s 0", "--session-timeout-s: expected a number >= 1"),
     ],
 )
