@@ -16,6 +16,8 @@ SECRETS = ("sasl_password", "http_token")  # never shown
 class SettingsError(ValueError):
     """A setting that cannot be used; the message names it and says what it may be."""
 
+    exit_code = 2  # wrong usage, as for an option that the command line itself refuses
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Each field is an option `--name` and an environment variable `ZHICE_NAME`."""

@@ -145,18 +145,21 @@ def test_who_is_refused_is_told_why(secure_kafka: SecureKafka, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "code", "said"),
     [
         (
             {"sasl_password": WRONG},
+            1,
             "refuses user 'bank' by SCRAM-SHA-512: check --sasl-username and ZHICE_SASL_PASSWORD",
         ),
-        ({"security_protocol": "SASL_PLAINTEXT"}, "would send credentials and events unencrypted"),
+        ({"security_protocol": "SASL_PLAINTEXT"}, 2, "would send credentials and events unencrypted"),
     ],
 )
-def test_a_refused_command_says_one_line(secure_kafka: SecureKafka, changes: dict[str, str], said: str) -> None:
+def test_a_refused_command_says_one_line(
+    secure_kafka: SecureKafka, changes: dict[str, str], code: int, said: str
+) -> None:
     given = {f"ZHICE_{name.upper()}": value for name, value in (secure_kafka.settings | changes).items()}
     done = CliRunner().invoke(main, ["topics"], env=given)
-    assert (done.exit_code, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (code, "")
     assert re.fullmatch(rf"zhice: [^\n]*{re.escape(said)}[^\n]*\n", done.stderr), done.stderr
     assert WRONG not in done.stderr and SCRAM not in done.stderr

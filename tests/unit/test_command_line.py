@@ -40,9 +40,6 @@ def called(*words: str) -> Result:
         ("catalogue check FOLDER/nowhere", "there is no catalogue"),
         ("catalogue check FOLDER/latin.toml", "is no text in UTF-8: invalid start byte at byte 8"),
         ("schema --out FOLDER/some.csv/schemas", "Not a directory"),
-        ("topics --partitions 0", "--partitions: expected a whole number >= 1"),
-        (f"topics --app={'a' * 201}", "--app: expected a text of length <= 200"),
-        ("topics --session-timeout-s 0", "--session-timeout-s: expected a number >= 1"),
     ],
 )
 def test_what_is_wrong_is_one_line(words: str, said: str, tmp_path: Path) -> None:
@@ -64,6 +61,22 @@ def test_wrong_usage_is_named_by_its_option(words: str, tmp_path: Path) -> None:
     result = called(*words.replace("FILE", str(file)).split())
     option = next(word for word in words.split() if word.startswith("--"))
     assert result.exit_code == 2 and option in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--partitions 0", "--partitions: expected a whole number >= 1"),
+        (f"--app={'a' * 201}", "--app: expected a text of length <= 200"),
+        ("--session-timeout-s 0", "--session-timeout-s: expected a number >= 1"),
+        ("--checkpoint-s nan", "--checkpoint-s: expected a number >= 0.1"),
+        ("--ssl-ca ca.pem", "--security-protocol is PLAINTEXT"),
+    ],
+)
+def test_a_wrong_setting_is_wrong_usage(words: str, said: str) -> None:
+    result = called("topics", *words.split())
+    assert result.exit_code == 2 and isinstance(result.exception, SystemExit), result.exception
+    assert said in result.output and result.output.count("zhice:") == 1
 
 
 @pytest.mark.parametrize("customers", [1, 2, 5])
