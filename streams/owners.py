@@ -7,7 +7,6 @@ second place that could disagree with it.
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Final
 
@@ -16,25 +15,15 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError, for_code
 
 from streams.security import client_options
-from streams.settings import Settings, SettingsError
+from streams.settings import ADDRESS, Settings, endpoint
 
 FRESH_S: Final = 5.0  # for which an answer of the coordinator is used again
-LOOPBACK: Final = "127.0.0.1"
 ANY: Final = ("0.0.0.0", "::")
 CLIENT: Final = "zhice"
-_ADDRESS: Final = re.compile(r"(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>\d{1,5})")
 
 
 class OwnersError(RuntimeError):
     """The coordinator cannot be asked; the message says why."""
-
-
-def endpoint(option: str, text: str) -> tuple[str, int]:
-    """(host, port) of HOST:PORT, or of PORT alone, which is of the loopback. Raises SettingsError."""
-    found = _ADDRESS.fullmatch(text if ":" in text else f"{LOOPBACK}:{text}")
-    if not found or not 0 < int(found["port"]) < 65536:
-        raise SettingsError(f"{option} {text}: give HOST:PORT, as in {LOOPBACK}:9464, or PORT alone")
-    return found["host"].strip("[]"), int(found["port"])
 
 
 def client_id(settings: Settings) -> str:
@@ -86,7 +75,7 @@ class Owners:
                     f"the group's coordinator refuses to tell its members ({for_code(error_code).__name__})"
                 )
             for _, client, _, _, assignment in members:
-                if address := _ADDRESS.fullmatch(client.partition("@")[2]):
+                if address := ADDRESS.fullmatch(client.partition("@")[2]):
                     found |= dict.fromkeys(self._partitions(assignment), address.group())
         return found
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator
 from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection
@@ -16,7 +15,7 @@ from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSas
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types.auth import CredentialsT
 
-from streams.settings import Settings, SettingsError
+from streams.settings import Settings, SettingsError, brokers
 
 PLAINTEXT, SASL_TLS = "PLAINTEXT", "SASL_SSL"
 PROBE_TIMEOUT_S, CLOSE_TIMEOUT_S = 5.0, 0.2
@@ -88,7 +87,7 @@ async def refusal(settings: Settings) -> str | None:
     """Why a broker refuses a connection as the clients make it; None where one lets it in, or none answers."""
     options = client_options(settings)
     del options["bootstrap_servers"]
-    for host, port in _brokers(settings.broker):
+    for host, port in brokers(settings.broker):
         try:
             await _connect(AIOKafkaConnection(host, port, **options))
         except (ssl.SSLError, ssl.CertificateError, KafkaError) as error:
@@ -107,13 +106,6 @@ async def _connect(connection: AIOKafkaConnection) -> None:
             await connection.connect()
     finally:
         await asyncio.wait({connection.close()}, timeout=CLOSE_TIMEOUT_S)
-
-
-def _brokers(text: str) -> Iterator[tuple[str, int]]:
-    for address in text.split(","):
-        host, _, port = address.strip().rpartition(":")
-        if host and port.isdecimal():
-            yield host.strip("[]"), int(port)
 
 
 def _refusal(settings: Settings, address: str, error: Exception) -> str | None:

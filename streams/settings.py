@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +12,8 @@ from msgspec import Meta
 ENV_PREFIX = "ZHICE_"
 MAX_PARTITIONS = 1024
 SECRETS = ("sasl_password", "http_token")  # never shown
+LOOPBACK: Final = "127.0.0.1"
+ADDRESS: Final = re.compile(r"(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>\d{1,5})")  # HOST:PORT
 
 
 class SettingsError(ValueError):
@@ -119,9 +122,11 @@ def _described(type_: msgspec.inspect.Type) -> tuple[str, tuple[str, ...]]:
 def load(values: dict[str, Any]) -> Settings:
     """Settings from what was given; a value may be text, as environment variables are. Raises SettingsError."""
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(_in_words(str(error))) from None
+    brokers(settings.broker)
+    return settings
 
 
 def _in_words(message: str) -> str:
@@ -134,3 +139,33 @@ def _in_words(message: str) -> str:
     for type_, words in (("`int`", "a whole number"), ("`float`", "a number"), ("`str`", "a text")):
         what = what.replace(type_, words)
     return f"--{name.replace('_', '-')}: {what[:1].lower()}{what[1:].replace('`', '')}"
+
+
+def brokers(text: str) -> list[tuple[str, int]]:
+    """(host, port) of each of HOST:PORT[,HOST:PORT…]. Raises SettingsError.
+
+    >>> brokers("kafka-0:9092,[::1]:9093")
+    [('kafka-0', 9092), ('::1', 9093)]
+    """
+    found = [_host_and_port(address) for address in text.split(",")]
+    if None in found:
+        raise SettingsError(
+            f"--broker {text!r}: give HOST:PORT, several with commas between, as in kafka-0:9092,kafka-1:9092; "
+            "an IPv6 address in brackets, as in [::1]:9092"
+        )
+    return [address for address in found if address]
+
+
+def endpoint(option: str, text: str) -> tuple[str, int]:
+    """(host, port) of HOST:PORT, or of PORT alone, which is of the loopback. Raises SettingsError."""
+    found = _host_and_port(text if ":" in text else f"{LOOPBACK}:{text}")
+    if not found:
+        raise SettingsError(f"{option} {text}: give HOST:PORT, as in {LOOPBACK}:9464, or PORT alone")
+    return found
+
+
+def _host_and_port(text: str) -> tuple[str, int] | None:
+    found = ADDRESS.fullmatch(text)
+    if not found or not 0 < int(found["port"]) < 65536:
+        return None
+    return found["host"].strip("[]"), int(found["port"])

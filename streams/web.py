@@ -19,9 +19,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from yarl import URL
 
-from streams.owners import Owners, OwnersError, endpoint
+from streams.owners import Owners, OwnersError
 from streams.routing import partition_of
-from streams.settings import Settings
+from streams.settings import Settings, endpoint
 from streams.telemetry import Observed, WorkerCollector, unready
 
 FORWARDED: Final = "Zhice-Forwarded"  # an owner that is asked with it asks no other

@@ -71,6 +71,8 @@ def test_wrong_usage_is_named_by_its_option(words: str, tmp_path: Path) -> None:
         ("--session-timeout-s 0", "--session-timeout-s: expected a number >= 1"),
         ("--checkpoint-s nan", "--checkpoint-s: expected a number >= 0.1"),
         ("--ssl-ca ca.pem", "--security-protocol is PLAINTEXT"),
+        ("--broker=", "--broker '': give HOST:PORT"),
+        ("--broker kafka://127.0.0.1:9092", "--broker 'kafka://127.0.0.1:9092': give HOST:PORT"),
     ],
 )
 def test_a_wrong_setting_is_wrong_usage(words: str, said: str) -> None:

@@ -17,9 +17,9 @@ from models.layout import Layout
 from models.shard import Shard
 from streams.broker import free_port
 from streams.catalogues import read_catalogue
-from streams.owners import Owners, OwnersError, client_id, endpoint
+from streams.owners import Owners, OwnersError, client_id
 from streams.routing import partition_of
-from streams.settings import Settings, SettingsError
+from streams.settings import Settings, SettingsError, endpoint
 from streams.telemetry import Telemetry, WorkerCollector
 from streams.web import WebError, serving
 
