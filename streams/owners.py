@@ -29,7 +29,6 @@ class OwnersError(RuntimeError):
 def client_id(settings: Settings) -> str:
     """`zhice`, and `@HOST:PORT` where other workers can ask this one for profiles. Raises SettingsError."""
     if settings.http_address:
-        endpoint("--http-address", settings.http_address)
         return f"{CLIENT}@{settings.http_address}"
     if not settings.http or not settings.http_token:
         return CLIENT

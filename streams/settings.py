@@ -125,7 +125,7 @@ def load(values: dict[str, Any]) -> Settings:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(_in_words(str(error))) from None
-    brokers(settings.broker)
+    _check(settings)
     return settings
 
 
@@ -139,6 +139,24 @@ def _in_words(message: str) -> str:
     for type_, words in (("`int`", "a whole number"), ("`float`", "a number"), ("`str`", "a text")):
         what = what.replace(type_, words)
     return f"--{name.replace('_', '-')}: {what[:1].lower()}{what[1:].replace('`', '')}"
+
+
+def _check(settings: Settings) -> None:
+    """Raises SettingsError for what cannot be used, or would silently have no effect, though its type is right."""
+    brokers(settings.broker)
+    if settings.http:
+        endpoint("--http", settings.http)
+    if settings.http_token and not settings.http:
+        raise SettingsError("--http-token is set without --http, so nobody could be answered: set --http, as in 9464")
+    if settings.http_address and not settings.http_token:
+        raise SettingsError("--http-address is set without --http-token, so no worker would ask there: set both")
+    if settings.http_address and not _host_and_port(settings.http_address):
+        raise SettingsError(f"--http-address {settings.http_address}: give HOST:PORT where other workers reach it")
+    if settings.checkpoint_s > settings.checkpoint_max_s:
+        raise SettingsError(
+            f"--checkpoint-s {settings.checkpoint_s:g} is more than --checkpoint-max-s {settings.checkpoint_max_s:g}, "
+            "so it would have no effect: the least time cannot be more than the most"
+        )
 
 
 def brokers(text: str) -> list[tuple[str, int]]:

@@ -59,6 +59,7 @@ def test_every_setting_that_is_named_exists(file: str) -> None:
 
 def test_the_settings_of_the_pod_can_be_used() -> None:
     given = {name.removeprefix(ENV_PREFIX).lower(): value for name, value in pod_environment().items() if value}
+    given["http_token"] = "of the secret"
     settings = load({name: value.replace("$(POD_NAME)", "zhice-0") for name, value in given.items()})
     assert settings.security_protocol == "SASL_SSL"
     assert settings.http_address == f"zhice-0.{KUBERNETES['Service']['metadata']['name']}:9464"

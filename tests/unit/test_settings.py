@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from streams.settings import Settings, SettingsError, load
@@ -35,6 +37,40 @@ def test_what_is_no_list_of_brokers_is_refused(broker: str) -> None:
     """The clients do not agree in what they make of these, and some of them try for ever."""
     with pytest.raises(SettingsError, match="give HOST:PORT, several with commas between"):
         load({"broker": broker})
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"http": "foo"}, "--http foo: give HOST:PORT"),
+        ({"http": "99999"}, "--http 99999: give HOST:PORT"),
+        ({"http": "0"}, "--http 0: give HOST:PORT"),
+        ({"http_token": "x"}, "--http-token is set without --http"),
+        ({"http_token": "x", "http_address": "a:1"}, "--http-token is set without --http"),
+        ({"http_address": "a:1"}, "--http-address is set without --http-token"),
+        ({"http": "9464", "http_address": "a:1"}, "--http-address is set without --http-token"),
+        ({"http": "9464", "http_token": "x", "http_address": "9464"}, "--http-address 9464: give HOST:PORT"),
+        ({"checkpoint_s": "100", "checkpoint_max_s": "5"}, "--checkpoint-s 100 is more than --checkpoint-max-s 5"),
+        ({"checkpoint_max_s": "5"}, "--checkpoint-s 10 is more than --checkpoint-max-s 5"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(values: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(values)
+    assert str(raised.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"http": "9464"},
+        {"http": "0.0.0.0:9464", "http_token": "x"},
+        {"http": "[::]:9464", "http_token": "x", "http_address": "zhice-0.zhice:9464"},
+        {"checkpoint_s": 5.0, "checkpoint_max_s": 5.0},
+    ],
+)
+def test_settings_that_go_together(values: dict[str, Any]) -> None:
+    assert load(values)
 
 
 def test_an_application_has_the_name_of_its_topics() -> None:
