@@ -67,7 +67,7 @@ def application(worker: Answering, session: aiohttp.ClientSession) -> web.Applic
     app.router.add_get("/health", _Probes(worker).health)
     app.router.add_get("/metrics", _Probes(worker).metrics)
     if worker.settings.http_token:
-        app.router.add_get("/customers/{customer:.+}", _Profiles(worker, session).get)
+        app.router.add_get("/customers/{customer:(?s:.+)}", _Profiles(worker, session).get)
     return app
 
 
@@ -102,7 +102,7 @@ class _Profiles:
         self._expected = f"Bearer {worker.settings.http_token}".encode()
 
     async def get(self, request: web.Request) -> web.Response:
-        given = request.headers.get("Authorization", "").encode()
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")  # the bytes as they came
         if not hmac.compare_digest(given, self._expected):
             return _error(HTTPStatus.UNAUTHORIZED, "give the token: Authorization: Bearer …")
         customer = request.match_info["customer"]

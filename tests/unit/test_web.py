@@ -7,11 +7,13 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
 from aiohttp import web
 from prometheus_client import generate_latest
+from yarl import URL
 
 from models.layout import Layout
 from models.shard import Shard
@@ -54,7 +56,7 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def get(worker: OneWorker, path: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
-    url = f"http://127.0.0.1:{worker.settings.http}{path}"
+    url = URL(f"http://127.0.0.1:{worker.settings.http}{path}", encoded=True)
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
         text = await response.text()
         return response.status, json.loads(text) if response.content_type == "application/json" else {"text": text}
@@ -133,6 +135,43 @@ def test_a_wrong_token_is_refused(header: str) -> None:
         async with serving(one):
             given = {"Authorization": header.strip(" ") + "x" if header.endswith(" ") else header}
             assert (await get(one, f"/customers/{CUSTOMER}", given))[0] == 401
+
+    run(test)
+
+
+@pytest.mark.parametrize("token", [b"\xff\xfe", TOKEN.encode() + b"\xff", b"\xc3"])
+def test_a_token_that_is_no_text_is_refused_too(token: bytes) -> None:
+    """And is no error: that would show a traceback to whoever has no token."""
+
+    async def test() -> None:
+        one = worker()
+        own(one, 1)
+        async with serving(one):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(one.settings.http))
+            head = f"GET /customers/{CUSTOMER} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer "
+            writer.write(head.encode() + token + b"\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            assert answer.startswith(b"HTTP/1.1 401 ")
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "customer", ["a\nb", "\n", "a\r\nb", "a/b", "a?b#c", "a%b", "a%2Fb", "客户", "a\x00b", "a b+c"]
+)
+@pytest.mark.parametrize("owns", [True, False])
+def test_any_customer_can_be_asked_for(customer: str, owns: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its owner, and through another worker."""
+    monkeypatch.setattr(f"{__name__}.CUSTOMER", customer)
+
+    async def test() -> None:
+        async with pair(monkeypatch) as (first, second), serving(second):
+            own(second, 0, 1, 2, 3)
+            own(first, *(range(4) if owns else ()))
+            path = f"/customers/{quote(customer, safe='')}"
+            assert await get(first, path, AUTHORIZED) == (200, {"customer_id": customer})
 
     run(test)
 
