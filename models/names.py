@@ -50,6 +50,12 @@ class Names(NamedTuple):
         """How many rows have a name (len() is that of a tuple)."""
         return int(self.used[ROWS])
 
+    @property
+    def used_bytes(self) -> int:
+        """What the rows that have a name take, with the slot of each; not the room for more."""
+        columns = (self.start, self.size, self.hash, self.group, self.slots)
+        return int(self.used[BYTES]) + self.count * sum(column.itemsize for column in columns)
+
     def texts(self, rows: NDArray[np.int64] | slice | None = None) -> Texts:
         """The names of rows; of all by default. They stay valid when more names are added."""
         which = slice(self.count) if rows is None else rows

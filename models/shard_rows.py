@@ -15,8 +15,10 @@ from models.outputs import Snapshot
 from models.plan import (
     CLOCK,
     DEDUP_IDS,
+    HEAP,
     NO_CLOCK,
     PAGE_ROWS,
+    PENDING,
     STATE_NUMBERS,
     SnapshotColumn,
     State,
@@ -78,6 +80,19 @@ class Rows:
     def matrix(self, kind: int) -> NDArray[np.float64]:
         """The cells of the customers' rows (0) or of the instances' (1)."""
         return self.state.instances if kind else self.state.customers
+
+    @property
+    def used_bytes(self) -> int:
+        """What the rows that are taken hold, with their names, ids and timers; not the room for more."""
+        state = self.state
+        used = (
+            (self.customers.count, (state.customers, state.ids, self.touched)),
+            (self.instances.count, (state.instances, state.owner, state.entity)),
+            (int(state.numbers[HEAP]), (state.heap_deadline, state.heap_ref)),
+            (int(state.numbers[PENDING]), (state.pending,)),
+        )
+        names = self.customers.used_bytes + self.instances.used_bytes
+        return names + sum(array[:count].nbytes for count, arrays in used for array in arrays)
 
     def add(self, keyed: bool, names: Texts, groups: Rows64) -> int:
         """Make rows for new names, in order; returns the first. groups: int64[n] (`names.group_of`).

@@ -188,13 +188,14 @@ class WorkerCollector(Collector):
 
     def _sizes(self) -> Iterator[GaugeMetricFamily]:
         rows = GaugeMetricFamily("zhice_state_rows", "Entities in the state.", labels=["partition", "kind"])
-        size = GaugeMetricFamily("zhice_state_bytes", "Memory of the state's arrays.", labels=["partition"])
+        about = "What the state's rows hold, with names, ids and timers; not the room for more."
+        size = GaugeMetricFamily("zhice_state_bytes", about, labels=["partition"])
         held = GaugeMetricFamily("zhice_held_candidates", "Waiting for quiet hours to end.", labels=["partition"])
         for partition, shard in sorted(self.worker.shards.items()):
             held.add_metric([str(partition)], len(shard.judge.held))
             rows.add_metric([str(partition), "customers"], shard.rows.customers.count)
             rows.add_metric([str(partition), "instances"], shard.rows.instances.count)
-            size.add_metric([str(partition)], _bytes(shard))
+            size.add_metric([str(partition)], shard.rows.used_bytes)
         yield rows
         yield size
         yield held
@@ -210,8 +211,3 @@ def _none() -> None:
 
 def _gauge(name: str, about: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, about, value=float(value))
-
-
-def _bytes(shard: Shard) -> int:
-    rows = shard.rows
-    return sum(array.nbytes for arrays in (rows.state, rows.customers, rows.instances) for array in arrays)

@@ -10,13 +10,17 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import numpy as np
 import pytest
 from aiohttp import web
 from prometheus_client import generate_latest
 from yarl import URL
 
 from models.layout import Layout
+from models.names import group_of
+from models.plan import DEDUP_IDS
 from models.shard import Shard
+from models.texts import Texts
 from streams.broker import free_port
 from streams.catalogues import read_catalogue
 from streams.owners import Owners, OwnersError, client_id
@@ -113,6 +117,32 @@ def test_metrics_count_failures_of_the_lake_and_lag() -> None:
         assert "\nzhice_lake_commit_seconds_count 2.0\n" in text
         assert '\nzhice_lag_records{partition="1"} 101.0\n' in text
         assert "\nzhice_ready 1.0\n" in text
+
+    run(test)
+
+
+def test_bytes_of_the_state_are_of_its_rows_not_of_the_room_for_more() -> None:
+    """Arrays double when they are full: 1,025 customers have room for 2,048."""
+
+    async def test() -> None:
+        one = worker()
+        own(one, 1)
+        one.telemetry.registry.register(WorkerCollector(one))
+
+        def size() -> float:
+            found = one.telemetry.registry.get_sample_value("zhice_state_bytes", {"partition": "1"})
+            assert found is not None
+            return found
+
+        rows, cells = one.shards[1].rows, LAYOUT.cells(keyed=False)
+        assert size() == 0
+        rows.add(False, Texts.of([b"%08d" % number for number in range(1025)]), np.zeros(1025, np.int64))
+        assert len(rows.state.customers) == 2048
+        besides = (DEDUP_IDS + 1) * 8 + 5 * 8 + 1 + 8  # ids, the columns of its name, whether it is touched, the name
+        assert size() == 1025 * (cells * 8 + besides) < 1025 * 4096
+        before = size()
+        rows.add(True, Texts.of([b"loan-1"]), group_of(1, np.array([7])))
+        assert size() - before == LAYOUT.cells(keyed=True) * 8 + 8 + 4 + 5 * 8 + len(b"loan-1")
 
     run(test)
 
