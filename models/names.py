@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.hashing import xxh64
 from models.jit import kernel, part
 from models.prefetch import AHEAD, ask
-from models.texts import Bytes, Ints, Texts, equal_bytes, value_at
+from models.texts import Bytes, Ints, Texts, equal_bytes
 
 ROWS, BYTES = 0, 1  # of Names.used
 _MIX = 0x9E3779B97F4A7C1  # spreads groups over the table; odd, so that no two fall together
@@ -60,10 +60,6 @@ class Names(NamedTuple):
         """The names of rows; of all by default. They stay valid when more names are added."""
         which = slice(self.count) if rows is None else rows
         return Texts(self.data, self.start[which], self.size[which])
-
-    def name(self, row: int) -> str:
-        """The name of one row."""
-        return (value_at(self.data, self.start[row], self.size[row]) or b"").decode()
 
     def with_room(self, rows: int, size: int) -> Names:
         """These names with room for so many more rows and bytes."""

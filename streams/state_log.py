@@ -78,7 +78,7 @@ class FencedLog:
 
     def __init__(self, settings: Settings, partition: int) -> None:
         self.settings, self.partition = settings, partition
-        self.topic, self.app = settings.topic("state"), settings.app
+        self.topic = settings.topic("state")
         self.source = TopicPartition(settings.topic("events"), partition)
         self._producer: AIOKafkaProducer | None = None
         self._begun = False  # a transaction that was not committed: what is still on its way would get into the next
@@ -98,7 +98,8 @@ class FencedLog:
             *pages, closing = records
             await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
             steps.reached(Step.PAGES_SENT)
-            await deliver(producer, self.topic, self.partition, clock, [_closing_item(closing, ends, self.app)])
+            closing_item = _closing_item(closing, ends, self.settings.app)
+            await deliver(producer, self.topic, self.partition, clock, [closing_item])
             steps.reached(Step.CLOSING_SENT)
             await send_on(producer, self.source.topic, strays, transactional=True)
             await self._add_offset(producer, offset)
