@@ -20,6 +20,7 @@ VIEWS = Path(__file__).parent / "views"
 TABLES = ("events", "transitions", "decisions", "triggers", "features", "bad_rows", "metrics")
 ORDER = ("snapshots", "latest_features", "customers", "aum", "retention")  # views that others read, before them
 NEEDS = "-- needs: "
+FILE_OPTIONS = "union_by_name = true, hive_partitioning = true, hive_types = {'day': DATE}"
 
 
 class NoLakeError(FileNotFoundError):
@@ -78,7 +79,7 @@ def _table(place: Path) -> _Table | None:
     """Of the files of a table, with its columns in their order, whether files have them; None where there is none."""
     try:
         table = DeltaTable(place)
-        files = table.file_uris()
+        files = files_of(table)
         schema = {field.name: _duckdb_type(str(field.type.type)) for field in table.schema().fields}
     except (TableNotFoundError, DeltaError):
         return None
@@ -86,10 +87,17 @@ def _table(place: Path) -> _Table | None:
     rows = no_rows = f"SELECT {nulls} WHERE false"
     if files:
         names = ", ".join(f'"{column}"' for column in schema)  # a folder above, such as bank=1, is no column
-        listed = ", ".join(_quoted(escape(unquote(file))) for file in files)
-        options = "union_by_name = true, hive_partitioning = true, hive_types = {'day': DATE}"
-        rows = f"SELECT {names} FROM ({no_rows} UNION ALL BY NAME FROM read_parquet([{listed}], {options}))"
+        rows = f"SELECT {names} FROM ({no_rows} UNION ALL BY NAME FROM {files})"
     return _Table(schema, no_rows, rows)
+
+
+def files_of(table: DeltaTable) -> str | None:
+    """SQL that reads the files that a table's log names; None where it names none. Raises DeltaError.
+
+    Delta escapes paths as URIs, and DuckDB takes some of their characters for a pattern.
+    """
+    files = [_quoted(escape(unquote(file))) for file in table.file_uris()]
+    return f"read_parquet([{', '.join(files)}], {FILE_OPTIONS})" if files else None
 
 
 def _duckdb_type(delta: str) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from deltalake import DeltaTable
 from kafka import KafkaConsumer, TopicPartition
 
-from sinks.lake import connect
+from sinks.lake import connect, files_of
 from sinks.verify import verify
 from streams.catalogues import read_catalogue
 from streams.settings import Settings
@@ -90,11 +90,8 @@ def _differing(connection: duckdb.DuckDBPyConnection, got: str, right: str) -> t
 def _files(lake: Path, table: str) -> str:
     """SQL that reads a table; one without rows has the columns of its schema."""
     delta = DeltaTable(lake / table)
-    if files := delta.file_uris():
-        listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-        return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, hive_types = {{'day': DATE}})"
     columns = ", ".join(f'NULL AS "{name}"' for name in delta.schema().to_arrow().names)
-    return f"(SELECT {columns} WHERE false)"
+    return files_of(delta) or f"(SELECT {columns} WHERE false)"
 
 
 def _compare_features(found: Comparison, lake: Path, oracle: Path, changed: Collection[str]) -> None:

@@ -10,7 +10,7 @@ import duckdb
 from deltalake import DeltaTable
 from kafka import KafkaConsumer, TopicPartition
 
-from sinks.lake import TABLES, connect
+from sinks.lake import TABLES, connect, files_of
 from sinks.verify import verify
 from streams.catalogues import read_catalogue
 from streams.replay import produce
@@ -94,7 +94,7 @@ def assert_same_lakes(one: Path, other: Path) -> None:
     """The same rows, as often, in each of the seven tables."""
     with duckdb.connect() as connection:
         for table in TABLES:
-            sides = [rows_of(lake, table) for lake in (one, other)]
+            sides = [files_of(DeltaTable(lake / table)) for lake in (one, other)]
             if sides == [None, None]:
                 continue
             first, second = sides
@@ -103,12 +103,3 @@ def assert_same_lakes(one: Path, other: Path) -> None:
             counts = [connection.execute(f"SELECT count(*) FROM {side}").fetchall()[0][0] for side in (first, second)]
             assert not missing and counts[0] == counts[1], f"{table}: {counts} rows, {missing} only in the one"
             print(f"         {table}: {counts[0]:,} rows are the same")
-
-
-def rows_of(lake: Path, table: str) -> str | None:
-    """SQL that reads a table of a lake; None if it has no rows."""
-    files = DeltaTable(lake / table).file_uris()
-    if not files:
-        return None
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, hive_types = {{'day': DATE}})"
