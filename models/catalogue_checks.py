@@ -85,9 +85,6 @@ def _check_header(catalogue: Catalogue, report: Report) -> None:
         report.add(catalogue, "", f"{count} properties, more than {MAX_PROPERTIES}")
 
 
-# --- names -----------------------------------------------------------------------------------------------------------
-
-
 def _is_zone(name: str) -> bool:
     """Whether a name means the same time zone on every machine, and to DuckDB as well."""
     try:
@@ -95,6 +92,9 @@ def _is_zone(name: str) -> bool:
     except (OSError, ValueError, KeyError):  # a folder, a path, an unknown name
         return False
     return name not in MACHINE_ZONES and not name.startswith(MACHINE_FOLDERS)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
 
 
 def _check_names(catalogue: Catalogue, report: Report) -> None:
