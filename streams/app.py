@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from models.layout import Layout
 from sinks.writer import Lake
+from streams import clients
 from streams.batches import BatchApp, BatchScheduler
 from streams.collector import set_collector
 from streams.owners import client_id
@@ -141,6 +142,7 @@ async def run(settings: Settings, layout: Layout, lake: Lake, until: Callable[[W
     last checkpoint, as often as it takes. Raises what else the worker failed with.
     """
     set_collector()
+    clients.quiet_futures()
     worker = Worker(settings, layout, lake)
     finishing = asyncio.ensure_future(until(worker))
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from streams.security import client_options
 from streams.settings import Settings
@@ -12,6 +14,7 @@ from streams.settings import Settings
 MAX_BATCH_BYTES = 1_000_000
 MAX_REQUEST_BYTES = 8 << 20
 MAX_FETCH_BYTES = 16 << 20
+UNHEARD = "Future exception was never retrieved"  # as asyncio begins to say so
 FETCH_WAIT_MS = 50  # of a fetch that brings nothing; a broker answers what is asked behind it only afterwards
 
 
@@ -37,3 +40,17 @@ def reader(settings: Settings, **options: Any) -> AIOKafkaConsumer:
         fetch_max_wait_ms=FETCH_WAIT_MS,
         **options,
     )
+
+
+def quiet_futures() -> None:
+    """Let Python log no errors of sends that nobody looks at any more."""
+    logging.getLogger("asyncio").addFilter(is_news)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """A filter: of many sends that fail for one reason one is awaited and told, and Python would print the others.
+
+    So it would for the futures that aiokafka keeps to itself. Tasks that fail unheard are news.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, KafkaError) and record.getMessage().startswith(UNHEARD))

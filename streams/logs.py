@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final
 
 import msgspec
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError
 
 from streams.errors import USER_ERRORS
 from streams.outputs import rfc3339
@@ -37,7 +37,6 @@ def setup(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("asyncio").addFilter(is_news)
     sys.excepthook = _log_uncaught
 
 
@@ -52,11 +51,6 @@ def keep_payloads_out(record: logging.LogRecord) -> bool:
     elif record.args:
         record.args = {name: _Withheld(arg) if _holds_payload(arg) else arg for name, arg in record.args.items()}
     return True
-
-
-def is_news(record: logging.LogRecord) -> bool:
-    """A filter: who is fenced says so in one line, and not once more for each future that aiokafka never looks at."""
-    return not (record.exc_info and isinstance(record.exc_info[1], ProducerFenced))
 
 
 def _holds_payload(value: object) -> bool:

@@ -211,19 +211,12 @@ async def acknowledgement(future: asyncio.Future[RecordMetadata]) -> RecordMetad
     return future.result()
 
 
-def looked_at(future: asyncio.Future[Any]) -> None:
-    """Its error is no news: of many sends that fail for one reason one is told, and Python would print the others."""
-    if not future.cancelled():
-        future.exception()
-
-
 async def _send_batch(producer: AIOKafkaProducer, builder: BatchBuilder, topic: str, partition: int) -> Sent:
     while True:
         try:
             acknowledged = await producer.send_batch(builder, topic, partition=partition)
         except KafkaTimeoutError:  # the batch before it still waits for the broker; this one was not queued
             continue
-        acknowledged.add_done_callback(looked_at)
         return Sent(topic, partition, builder.record_count(), acknowledged)
 
 

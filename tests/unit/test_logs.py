@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import io
 import json
 import logging
@@ -12,11 +10,10 @@ from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import ProducerFenced
 from aiokafka.structs import ConsumerRecord
 
 import streams
-from streams.logs import JsonFormatter, TextFormatter, is_news, keep_payloads_out
+from streams.logs import JsonFormatter, TextFormatter, keep_payloads_out
 from streams.topics import TopicError
 
 WORD = "zimtstern"
@@ -94,25 +91,3 @@ def test_a_line_break_in_a_message_is_no_second_line_of_json() -> None:
     found = logging.LogRecord("streams", logging.INFO, OWN_FILE, 1, "one\ntwo %s", ("智策",), None)
     assert json.loads(JsonFormatter().format(found))["message"] == "one\ntwo 智策"
     assert "\n" not in JsonFormatter().format(found)
-
-
-@pytest.mark.parametrize(("error", "said"), [(ProducerFenced(), 0), (ValueError("planted"), 1)])
-def test_who_is_fenced_does_not_say_so_once_a_future(error: Exception, said: int) -> None:
-    """aiokafka leaves some futures that nobody looks at; Python logs those when they are gone."""
-    written: list[logging.LogRecord] = []
-    asked = logging.getLogger("asyncio")
-    handler = logging.Handler()
-    handler.emit = written.append  # type: ignore[method-assign]
-
-    async def leave_one() -> None:
-        asyncio.get_running_loop().create_future().set_exception(error)
-        gc.collect()
-
-    asked.addFilter(is_news)
-    asked.addHandler(handler)
-    try:
-        asyncio.run(leave_one())
-    finally:
-        asked.removeFilter(is_news)
-        asked.removeHandler(handler)
-    assert len(written) == said
