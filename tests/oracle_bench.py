@@ -17,6 +17,7 @@ from tests.oracle import Oracle
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOON = 1_710_000_000_000 // DAY * DAY + 12 * HOUR  # 2024-03-09 12:00 UTC
+EVENING, MORNING = 9 * HOUR, 20 * HOUR  # of NIGHT, from noon
 
 TOPIC, PARTITION = "events", 3
 Decide = Callable[..., list[Decision]]
@@ -163,3 +164,27 @@ def rule(name: str, listens: str, more: str = "") -> str:
 def told(decisions: Sequence[Decision]) -> list[tuple[str, str | None]]:
     """Of each the rule, and the gate that failed."""
     return [(decision.rule, decision.gate) for decision in decisions]
+
+
+def quiet(start: str, end: str, name: str = "q", more: str = "") -> str:
+    """Quiet hours as a catalogue declares them."""
+    return f'[[quiet_hours]]\nname = "{name}"\nfrom = "{start}"\nuntil = "{end}"\n{more}\n'
+
+
+NIGHT = quiet("21:00", "08:00", "night")
+VIEW = 'event = ["view"]'
+
+
+def paid(*times: int, ticks: Sequence[int] = ()) -> Log:
+    """Payments of c1, then ticks."""
+    log = Log()
+    for at in times:
+        log.event(at, amount=1)
+    for at in ticks:
+        log.tick(at)
+    return log
+
+
+def decided_at(decisions: Sequence[Decision]) -> list[int]:
+    """When each decision was made, from noon."""
+    return [decision.decided_at - NOON for decision in decisions]
