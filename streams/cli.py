@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from shlex import quote
@@ -16,6 +15,7 @@ import rich_click as click
 from click.shell_completion import get_completion_class
 
 from streams import settings as worker_settings
+from streams.options import refuse, setting_options
 
 CATALOGUE = click.option("--catalogue", default="", metavar="PATH", help="Folder or file; absent: retail_bank.")
 KEEP_HOURS = 168  # as Delta has it
@@ -56,24 +56,6 @@ def main() -> None:
     """
 
 
-def worker_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """An option and an environment variable for each setting of the worker."""
-    for name, default, help_, choices in reversed(worker_settings.fields()):
-        flag = f"--{name.replace('_', '-')}"
-        declaration = f"{flag}/--no-{name.replace('_', '-')}" if isinstance(default, bool) else flag
-        function = click.option(
-            declaration,
-            name,
-            default=default,
-            show_default=True,
-            show_envvar=True,
-            envvar=worker_settings.ENV_PREFIX + name.upper(),
-            type=click.Choice(choices) if choices else type(default),
-            help=help_,
-        )(function)
-    return function
-
-
 @main.command()
 @click.option("--events", default=300_000, show_default=True, help="How many events to simulate.")
 @click.option("--customers", default=20_000, show_default=True)
@@ -110,7 +92,7 @@ def broker(port: int, apache: bool) -> None:
 
 
 @main.command()
-@worker_options
+@setting_options(*worker_settings.OF_TOPICS)
 @JSON
 def topics(as_json: bool, **options: Any) -> None:
     """Make the topics that are missing, with the right partitions, retention and compaction.
@@ -133,7 +115,7 @@ def _stop_early(*_: object) -> None:
 
 
 @main.command()
-@worker_options
+@setting_options(*worker_settings.Settings.__struct_fields__)
 def worker(**options: Any) -> None:
     """Work through the events until SIGTERM or Ctrl-C; then take a checkpoint and leave.
 
@@ -185,7 +167,7 @@ def simulate(file: Path, answers: bool, **options: Any) -> None:
     "--work/--no-work", default=True, show_default=True,
     help="Also run a worker to the end of the replay; with --no-embedded it may be left to others.",
 )  # fmt: skip
-@worker_options
+@setting_options(*worker_settings.OF_REPLAY)
 def replay(file: Path, sql: str | None, embedded: bool, work: bool, **options: Any) -> None:
     """Send the events of FILE through a broker with their own times, and work through them.
 
@@ -196,6 +178,10 @@ def replay(file: Path, sql: str | None, embedded: bool, work: bool, **options: A
     Example: zhice replay log.csv --catalogue my.toml --sql "SELECT id AS customer_id, activity AS event, ts AS
     event_time FROM source ORDER BY event_time"
     """
+    if embedded:
+        refuse(worker_settings.NOT_EMBEDDED, "this replay starts a broker of its own; --no-embedded takes yours")
+    if not work:
+        refuse(worker_settings.OF_WORK, "--no-work only sends")
     from streams.runs import run_replay
 
     run_replay(file, sql, worker_settings.load(options), embedded=embedded, work=work)

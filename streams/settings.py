@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -94,6 +94,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.prefix}.{kind}"
 
 
+# Who reads a setting: a command has the options that do something in it.
+CLUSTER: Final = (
+    "broker", "security_protocol", "sasl_mechanism", "sasl_username", "sasl_password", "ssl_ca", "ssl_cert", "ssl_key",
+)  # fmt: skip
+OF_TOPICS: Final = (*CLUSTER, "prefix", "partitions", "replication")
+OF_WORK: Final = (
+    "app", "catalogue", "lake", "profiles", "checkpoint_s", "checkpoint_max_s", "fetch_records", "restore_timeout_s",
+    "session_timeout_s", "rebalance_timeout_s", "watchdog_s",
+)  # fmt: skip
+OF_REPLAY: Final = (*OF_TOPICS, "transactions", *OF_WORK)  # one worker from the first record to the last
+# what a broker that a replay starts for itself decides
+NOT_EMBEDDED: Final = (*CLUSTER, "replication", "transactions", "session_timeout_s", "rebalance_timeout_s")
+
+
 class Field(NamedTuple):
     """A setting as an option shows it; `choices` is empty where any value of the type will do."""
 
@@ -103,11 +117,11 @@ class Field(NamedTuple):
     choices: tuple[str, ...]
 
 
-def fields() -> list[Field]:
-    """Every setting, in order."""
+def fields(names: Collection[str] = Settings.__struct_fields__) -> list[Field]:
+    """The settings of these names, in order."""
     info = msgspec.inspect.type_info(Settings)
     assert isinstance(info, msgspec.inspect.StructType)
-    return [Field(field.name, field.default, *_described(field.type)) for field in info.fields]
+    return [Field(field.name, field.default, *_described(field.type)) for field in info.fields if field.name in names]
 
 
 def _described(type_: msgspec.inspect.Type) -> tuple[str, tuple[str, ...]]:
@@ -125,8 +139,17 @@ def load(values: dict[str, Any]) -> Settings:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(_in_words(str(error))) from None
+    settings = msgspec.structs.replace(settings, http_token=_token(settings.http_token))
     _check(settings)
     return settings
+
+
+def _token(given: str) -> str:
+    """A token without the white space around it, such as the last line break of a file. Raises SettingsError."""
+    token = given.strip()
+    if given and len(token.splitlines()) != 1:
+        raise SettingsError("--http-token is white space, or more than one line, which no request could hold")
+    return token
 
 
 def _in_words(message: str) -> str:

@@ -60,8 +60,8 @@ def test_late_duplicate_and_broken_events_replay_as_they_backtest(
 def replay(broker: Any, prefix: str, file: Path, *options: str) -> Result:
     """`zhice replay` onto a broker that runs."""
     transactions = "--transactions" if "Embedded" not in type(broker).__name__ else "--no-transactions"
-    common = ["--no-embedded", "--broker", broker.address, "--prefix", prefix, "--app", prefix, transactions]
-    fast = ["--rebalance-timeout-s", "2", "--session-timeout-s", "6"]
+    common = ["--no-embedded", "--broker", broker.address, "--prefix", prefix, transactions]
+    fast = [] if "--no-work" in options else ["--rebalance-timeout-s", "2", "--session-timeout-s", "6"]
     return CliRunner().invoke(main, ["replay", str(file), *common, *fast, *options])
 
 

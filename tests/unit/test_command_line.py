@@ -54,13 +54,25 @@ def test_what_is_wrong_is_one_line(words: str, said: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "words",
     ["backtest FILE --partitions 0", "backtest FILE --threads -1", "broker --port 65536", "compact --keep-hours 0",
-     "replay FILE --no-work", "topics --log-format xml", "worker --nonsense"],
+     "replay FILE --no-work",
+     "replay FILE --broker 127.0.0.1:9092", "replay FILE --no-embedded --no-work --no-profiles",
+     "replay FILE --http 9464", "replay FILE --log-level debug", "topics --http 9464", "topics --lake nowhere",
+     "worker --log-format xml", "worker --nonsense"],
 )  # fmt: skip
 def test_wrong_usage_is_named_by_its_option(words: str, tmp_path: Path) -> None:
     (file := tmp_path / "bank.jsonl").touch()
     result = called(*words.replace("FILE", str(file)).split())
-    option = next(word for word in words.split() if word.startswith("--"))
+    option = next(word for word in reversed(words.split()) if word.startswith("--"))
     assert result.exit_code == 2 and option in result.output
+
+
+def test_variables_are_for_every_command() -> None:
+    """A replay may have those of a worker around it."""
+    given = {"ZHICE_BROKER": "kafka:9092", "ZHICE_HTTP": "9464", "ZHICE_LAKE": "nowhere"}
+    result = CliRunner(env=given).invoke(main, ["replay", str(SMALL)])
+    assert "a file of records ends in" in result.output and result.exit_code == 1
+    result = CliRunner(env=given | {"ZHICE_HTTP": "x", "ZHICE_PARTITIONS": "0"}).invoke(main, ["topics"])
+    assert "--partitions: expected" in result.output and result.exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -76,7 +88,7 @@ def test_wrong_usage_is_named_by_its_option(words: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_setting_is_wrong_usage(words: str, said: str) -> None:
-    result = called("topics", *words.split())
+    result = called("replay", str(SMALL), "--no-embedded", *words.split())
     assert result.exit_code == 2 and isinstance(result.exception, SystemExit), result.exception
     assert said in result.output and result.output.count("zhice:") == 1
 

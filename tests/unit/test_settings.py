@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streams.settings import Settings, SettingsError, load
+from streams.settings import NOT_EMBEDDED, OF_REPLAY, OF_TOPICS, Settings, SettingsError, fields, load
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,22 @@ def test_an_application_has_the_name_of_its_topics() -> None:
     assert (Settings().app, Settings(prefix="bank").app) == ("zhice", "bank")
     assert load({"prefix": "bank", "app": "shadow"}).app == "shadow"
     assert load({"prefix": "bank", "app": ""}).app == "bank"
+
+
+def test_a_token_is_what_is_between_the_white_space() -> None:
+    """Files of secrets end with a line break, and a header cannot hold one: the token would never match."""
+    assert load({"http": "9464", "http_token": " bank token\r\n"}).http_token == "bank token"
+
+
+@pytest.mark.parametrize("token", ["\n", "one\ntwo", " \t"])
+def test_a_token_that_no_request_could_hold_is_refused(token: str) -> None:
+    with pytest.raises(SettingsError, match="--http-token"):
+        load({"http": "9464", "http_token": token})
+
+
+def test_the_options_of_commands_are_settings() -> None:
+    known = set(Settings.__struct_fields__)
+    assert set(OF_TOPICS) < set(OF_REPLAY) < known and set(NOT_EMBEDDED) < set(OF_REPLAY)
+    assert [field.name for field in fields(OF_TOPICS)] == [
+        name for name in Settings.__struct_fields__ if name in OF_TOPICS
+    ]
