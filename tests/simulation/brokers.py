@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
+from streams.topics import TOPICS
+
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
 
+PREFIX = "z"
 BATCH_RECORDS = 3  # so that there are many batches
 FOLLOW_AGAIN = 0.1  # chance, each time it is asked, that a standby's wait for records is over
 
@@ -247,6 +250,9 @@ class SimReader:
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+    async def topics(self) -> set[str]:
+        return {f"{PREFIX}.{topic.kind}" for topic in TOPICS}  # none is ever lost
 
     def assign(self, tps: list[TopicPartition]) -> None:
         self._at = dict.fromkeys(tps, 0)

@@ -13,17 +13,20 @@ from faust.types import TP
 
 from streams.app import attempted, guard
 from streams.batches import RecordBatch
+from streams.pace import Pace
 from streams.recovery import RestoreError
 from streams.settings import Settings
 from streams.state_log import FencedError
 from streams.worker import AgainError, Worker
+from tests.simulation.brokers import PREFIX
 from tests.simulation.loops import KilledError, SimLoop
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-SETTINGS = Settings(app="sim", prefix="z", partitions=2, profiles=False, tick_ms=0)
+SETTINGS = Settings(app="sim", prefix=PREFIX, partitions=2, profiles=False, tick_ms=0)
 EVENTS = SETTINGS.topic("events")
+STEP_RECORDS = 2  # fewer than some batches have, so that there are some of several steps
 QUEUED = 2  # batches that wait for the agent
 
 
@@ -91,6 +94,12 @@ class Group:
         return process.given
 
 
+class SteadyPace(Pace):
+    """How long a step takes on this machine decides nothing, or a seed would not reproduce a failure."""
+
+    def took(self, records: int, seconds: float) -> None: ...
+
+
 class Process:
     """A worker, and the parts of Faust around it: the tasks of `streams.app.attempt`."""
 
@@ -137,8 +146,9 @@ class Process:
         worker: Worker | None = None
         while True:
             try:
-                worker = worker or Worker(SETTINGS, self.world.layout, self.lake)
-                self.worker = worker
+                if worker is None:
+                    self.worker = worker = Worker(SETTINGS, self.world.layout, self.lake)
+                    worker._pace = SteadyPace(STEP_RECORDS)
                 await self._attempt(worker)
             except (AgainError, KafkaError):
                 continue

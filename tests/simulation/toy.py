@@ -97,6 +97,9 @@ class Batch:
     def since(self, offset: int) -> Batch:
         return Batch([record for record in self.records if record.offset >= offset])
 
+    def take(self, rows: slice) -> Batch:
+        return Batch(self.records[rows])
+
 
 class Decoder:
     def __init__(self, layout: Any) -> None: ...
