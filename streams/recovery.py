@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 200
 POLL_RECORDS = 5000
+TOPICS, TOPICS_S = "the broker's list of topics", 1.0  # a trouble, and when it is looked for again
 AT_ONCE = 4  # partitions that are read at the same time
 
 
@@ -52,6 +53,7 @@ class Recovery:
         self.settings, self.layout, self.outputs = settings, layout, outputs
         self.standby, self.telemetry, self.archived = standby, telemetry, archived
         self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._waits_for = ""  # in words
 
     async def restore(self, partition: int, state_log: StateLog) -> Shard:
         """Fence, read the state, then the tail of the outputs. Raises RestoreError, PageError."""
@@ -64,13 +66,14 @@ class Recovery:
         except TimeoutError:
             raise RestoreError(
                 f"partition {partition} was not restored within {self.settings.restore_timeout_s:g} s; "
-                "check the broker, or raise --restore-timeout-s"
+                f"{self._waits_for or 'check the broker, or raise --restore-timeout-s'}"
             ) from None
 
     async def _read(self, partition: int, state_log: StateLog) -> Shard:
         reader = clients.reader(self.settings, group_id=self.settings.app, isolation_level="read_committed")
         await reader.start()
         try:
+            await self._await_topics(reader)
             copy = await self._read_state(reader, partition)
             self._check_apps(copy)
             events = self.settings.topic("events")
@@ -95,6 +98,28 @@ class Recovery:
             partition, shard.rows.customers.count, shard.next_offset, sent,
         )  # fmt: skip
         return shard
+
+    async def _await_topics(self, reader: AIOKafkaConsumer) -> None:
+        """Wait for topics that the broker does not know: a client would wait for them as well, and not say so.
+
+        A broker that was started again may know them a little later; one that has lost them will not.
+        """
+        troubles = self.outputs.troubles
+        wanted = {self.settings.topic(kind) for kind in ("events", "state", *OUTPUT_KINDS)}
+        try:
+            while missing := sorted(wanted - await reader.topics()):
+                self._waits_for = (
+                    f"the broker at {self.settings.broker} has no {', '.join(missing)}: it came back without its "
+                    "topics, or they were deleted. Bring back what it had. A worker that starts anew makes them anew: "
+                    "then --lake must be a new one, too"
+                )
+                troubles.begin(TOPICS, self._waits_for)
+                await asyncio.sleep(TOPICS_S)
+        except BaseException:
+            troubles.forget(TOPICS)
+            raise
+        self._waits_for = ""
+        troubles.end(TOPICS)
 
     async def _read_state(self, reader: AIOKafkaConsumer, partition: int) -> StateCopy:
         copy, tp = self.standby.take(partition), TopicPartition(self.settings.topic("state"), partition)

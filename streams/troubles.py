@@ -44,10 +44,12 @@ class Troubles:
         if not self._texts:
             self._none.set()
 
-    def forget(self) -> None:
-        """Who had them is gone: whoever meets one again will name it again."""
-        self._texts.clear()
-        self._none.set()
+    def forget(self, about: str | None = None) -> None:
+        """Who had this one, or all of them, is gone: whoever meets one again will name it again."""
+        for one in list(self._texts) if about is None else [about]:
+            self._texts.pop(one, None)
+        if not self._texts:
+            self._none.set()
 
     async def none(self) -> None:
         """Wait until there are none."""
