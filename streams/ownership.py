@@ -44,11 +44,6 @@ class Ownership:
         self._assigning = asyncio.Lock()
 
     @property
-    def is_ready(self) -> bool:
-        """Whether there is an assignment, and every partition of it is restored."""
-        return bool(self.assigned) and set(self.owned) == self.assigned
-
-    @property
     def held(self) -> set[int]:
         """What is assigned, and what may come back in a rebalance."""
         return self.assigned | set(self._kept)

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec.structs import replace
 
-from streams.kafka_broker import ApacheKafka, KafkaCluster
+from streams.kafka_broker import ApacheKafka
 from streams.steps import Step
 from tests.chaos.arena import Arena, ChaosError, Ground, Outcome
+from tests.chaos.cluster import KafkaCluster
 from tests.workers import ROOT
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

@@ -23,6 +23,7 @@ from streams.catalogues import read_catalogue
 from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
 from streams.settings import Settings
 from streams.state_log import FencedError, FencedLog
+from streams.telemetry import unready
 from streams.watchdog import StuckError
 from streams.worker import UnsavedError, Worker
 from tests.integration.worked import assert_exact, prepare, records_of, repeats
@@ -310,7 +311,7 @@ def test_a_worker_joins_its_group_once(apache_kafka: Any, topic_prefix: str, tmp
     generations: list[int] = []
 
     async def note(worker: Worker) -> bool:
-        await until(lambda: worker.ownership.is_ready, "its partitions")
+        await until(lambda: worker.telemetry.partitions and not unready(worker), "its partitions")
         generations.append(worker._consumer().app.consumer_generation_id)
         return False
 

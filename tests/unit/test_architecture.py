@@ -222,6 +222,15 @@ def test_planted_method_is_found(package: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
+def test_the_tables_of_the_document_name_every_module_once(package: str) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    _, _, section = text.partition(f"### `{package}/`")
+    rows = [line.split("|")[1] for line in section.partition("\n##")[0].splitlines() if line.startswith("| `")]
+    named = re.findall(r"`(\w+)`", "".join(rows))
+    assert sorted(named) == sorted(file.stem for file in (ROOT / package).glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_planted_long_file_is_found(package: str) -> None:
     assert violations(Source(f"{package}/planted.py", "x = 1\n" * MAX_LINES)) == []
     assert violations(Source(f"{package}/planted.py", "x = 1\n" * (MAX_LINES + 1))) != []
