@@ -96,7 +96,7 @@ def files_of(table: DeltaTable) -> str | None:
 
     Delta escapes paths as URIs, and DuckDB takes some of their characters for a pattern.
     """
-    files = [_quoted(escape(unquote(file))) for file in table.file_uris()]
+    files = [quoted(escape(unquote(file))) for file in table.file_uris()]
     return f"read_parquet([{', '.join(files)}], {FILE_OPTIONS})" if files else None
 
 
@@ -138,5 +138,6 @@ def _has(tables: Mapping[str, _Table], name: str, type_: str) -> bool:
     return found is not None and type_ in ("", found)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"

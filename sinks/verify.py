@@ -17,7 +17,7 @@ from models.catalogue import CUSTOMER, Catalogue, Feature, concerned_events, ent
 from models.expressions import Kind, names_in, parse, to_duckdb
 from models.layout import OTHER_TEXT
 from models.windows import DAY_MS, tile_count
-from sinks.lake import about_lake, connect
+from sinks.lake import about_lake, connect, quoted
 from sinks.writer import LakeError
 
 TOLERANCE: Final = 1e-9  # relative; of a sum to the sum of magnitudes, for its terms may cancel out
@@ -120,13 +120,13 @@ def _take_events(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, en
     entity_id = f"p{len(names) - 1}" if key else "''"
     columns = "".join(f", {_property(catalogue, name, at)} AS p{at}" for at, name in enumerate(names))
     concerned = concerned_events(catalogue, entity)
-    numbers = [f"({_text(event.name)}, {at})" for at, event in enumerate(catalogue.events) if event.name in concerned]
+    numbers = [f"({quoted(event.name)}, {at})" for at, event in enumerate(catalogue.events) if event.name in concerned]
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE taken AS
         WITH numbers(event, event_type) AS (VALUES {", ".join(numbers)}),
         raw AS (
             SELECT customer_id, event_type, "offset", channel, epoch_ms(event_time) AS utc_ms,
-                   timezone({_text(catalogue.time_zone)}, event_time) AS local_time,
+                   timezone({quoted(catalogue.time_zone)}, event_time) AS local_time,
                    {_last_texts(names)} AS texts
             FROM applied JOIN numbers USING (event)
         ),
@@ -147,8 +147,8 @@ def _take_events(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue, en
 
 def _last_texts(names: Sequence[str]) -> str:
     """SQL of the texts of properties as a list. Of a key that comes twice the last counts; DuckDB takes the first."""
-    paths = ", ".join(_text(f'$."{name}"') for name in names)
-    listed = ", ".join(map(_text, names))
+    paths = ", ".join(quoted(f'$."{name}"') for name in names)
+    listed = ", ".join(map(quoted, names))
     keys, values = "json_keys(properties)", "json_extract_string(properties, '$.*')"
     last = f"{values}[len({keys}) + 1 - list_position(list_reverse({keys}), name)]"
     return f"""
@@ -183,7 +183,7 @@ def _take_latest(connection: duckdb.DuckDBPyConnection, entity: str, features: S
         CREATE OR REPLACE TEMP TABLE latest AS
         SELECT customer_id, coalesce(entity_id, '') AS entity_id {columns}
         FROM latest_features
-        WHERE entity = {_text(entity)}
+        WHERE entity = {quoted(entity)}
     """)
     return int(connection.execute("SELECT count(*) FROM latest").fetchall()[0][0])
 
@@ -262,7 +262,7 @@ class _Recomputed:
 
     def _values(self) -> list[str]:
         assert self.input is not None, "only count has no value"
-        return [_text(value) for value in self.input.type.values]
+        return [quoted(value) for value in self.input.type.values]
 
     def _bit(self) -> str:
         """A bit for each declared value; NULL for others, which do not count."""
@@ -275,7 +275,7 @@ class _Recomputed:
         if self.input.type.kind is not Kind.STRING:
             return self.input_sql
         declared = f"{self.input_sql} IN ({', '.join(self._values())})"
-        return f"CASE WHEN {declared} THEN {self.input_sql} ELSE {_text(OTHER_TEXT)} END"
+        return f"CASE WHEN {declared} THEN {self.input_sql} ELSE {quoted(OTHER_TEXT)} END"
 
 
 def _in_window(feature: Feature) -> list[str]:
@@ -285,7 +285,3 @@ def _in_window(feature: Feature) -> list[str]:
         return []
     column = "local_ms" if tile_ms % DAY_MS == 0 else "utc_ms"
     return [f"{column} // {tile_ms} > newest_{column} // {tile_ms} - {tile_count(window_ms, tile_ms)}"]
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

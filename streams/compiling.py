@@ -48,8 +48,8 @@ def compile_kernels() -> int:
         file = Path(folder) / "bank.jsonl"
         write_file(SimulationSettings(customers=20, days=2, events=200), file)
         lake = Lake(Path(folder) / "lake", catalogue)
-        for (log,) in Router(1).logs(read_records(file)):
-            columns = decoder.columns(TOPIC, 0, _over_the_wire(log))
+        for (records,) in Router(1).logs(read_records(file)):
+            columns = decoder.columns(TOPIC, 0, _over_the_wire(records))
             take_strays(columns, 1)
             output = shard.process(columns)
             records_of_transitions(output.transitions, columns, pieces_of(catalogue), output.clock)
@@ -65,7 +65,7 @@ def compile_kernels() -> int:
     return restored.next_offset
 
 
-def _over_the_wire(log: Records) -> Records:
+def _over_the_wire(records: Records) -> Records:
     """The records as a consumer would fetch them, written and read again."""
-    (batch,) = batches_of(log)
-    return records_of([Batches(bytes(batch._build()), 0).next_batch()])._replace(offset=log.offset)
+    (batch,) = batches_of(records)
+    return records_of([Batches(bytes(batch._build()), 0).next_batch()])._replace(offset=records.offset)

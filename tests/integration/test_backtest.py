@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from sinks.lake import NoLakeError, connect
 from streams.simulate import SimulationSettings, write_file
+from tests.workers import archived
 
 ZHICE = Path(sys.executable).parent / "zhice"
 DEADLINE_S = 60
@@ -19,15 +19,6 @@ def backtest(log: Path, lake: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [ZHICE, "backtest", log, "--lake", lake, "--threads", "2"], stderr=subprocess.PIPE, text=True
     )
-
-
-def written(lake: Path) -> int:
-    """Events in the lake."""
-    try:
-        with connect(lake) as connection:
-            return int(connection.execute("SELECT count(*) FROM events").fetchall()[0][0])
-    except NoLakeError:
-        return 0
 
 
 def test_ctrl_c_ends_it_with_130_and_a_lake_without_halves(tmp_path: Path) -> None:
@@ -42,7 +33,7 @@ def test_ctrl_c_ends_it_with_130_and_a_lake_without_halves(tmp_path: Path) -> No
     said = running.communicate(timeout=DEADLINE_S)[1]
     assert running.returncode == 130, said
     assert "Traceback" not in said
-    assert written(tmp_path / "lake") == 0  # the only commit is at the end of so short a log
+    assert archived(tmp_path / "lake") == 0  # the only commit is at the end of so short a log
 
 
 def test_a_broken_line_ends_it_with_1_and_names_the_line(tmp_path: Path) -> None:

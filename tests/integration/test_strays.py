@@ -9,13 +9,14 @@ import pytest
 from confluent_kafka import Producer
 
 from models.catalogue import load
-from sinks.lake import NoLakeError, connect
+from sinks.lake import connect
 from sinks.verify import verify
 from streams.settings import Settings
 from streams.topics import ensure_topics
 from tests.conftest import Broker
 from tests.integration.served import Worker, until
 from tests.small_logs import MINUTE, SMALL, START
+from tests.workers import archived
 
 pytestmark = pytest.mark.kafka
 CUSTOMERS, EVENTS = 200, 4000
@@ -42,14 +43,6 @@ def produce(broker: str, topic: str, first: int, end: int) -> None:
         if number == first + CUSTOMERS - 1:
             producer.flush(30)
     producer.flush(30)
-
-
-def archived(lake: Path) -> int:
-    try:
-        with connect(lake) as connection:
-            return int(connection.execute("SELECT count(*) FROM events").fetchall()[0][0])
-    except NoLakeError:
-        return 0
 
 
 def test_strays_are_sent_on_once_and_in_order(apache_kafka: Broker, topic_prefix: str, tmp_path: Path) -> None:
