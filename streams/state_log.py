@@ -48,10 +48,14 @@ class FencedError(RuntimeError):
 
 def fenced(settings: Settings, partition: int) -> FencedError:
     """What is said when a log is no longer its worker's."""
-    twin = f", or another one runs with the same --instance-id {settings.instance_id}" if settings.instance_id else ""
+    twin = (
+        f", but not while another one runs with --instance-id {settings.instance_id}: the two would end each other "
+        "again and again. Give each worker a name of its own"
+    )
     return FencedError(
         f"another worker has taken partition {partition} over: this one did not answer for longer than "
-        f"--session-timeout-s, or it was stopped in a rebalance{twin}. Nothing is lost; start it again"
+        "--session-timeout-s, or it was stopped in a rebalance. Nothing is lost; start it again"
+        f"{twin if settings.instance_id else ''}"
     )
 
 

@@ -177,7 +177,7 @@ def test_a_worker_that_was_paused_in_a_restore_is_fenced(apache_kafka: Any, topi
         finally:
             await log.close()
 
-    with pytest.raises(FencedError, match="another one runs with the same --instance-id w1"):
+    with pytest.raises(FencedError, match="start it again, but not while another one runs with --instance-id w1"):
         asyncio.run(run())
 
 
