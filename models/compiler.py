@@ -15,7 +15,6 @@ from models.features import accumulator_cells
 from models.plan import Aggregate, Input
 from models.programs import Op, link
 
-DAY_MS = 86_400_000
 Ops = list[tuple[int, float]]
 
 

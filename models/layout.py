@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from models import catalogue_names
 from models.catalogue import Catalogue, Journey, Rule
 from models.cells import Cells, cells_of_layout
-from models.compiler import DAY_MS, Accumulator, Column, Predicates, accumulators, csr
+from models.compiler import Accumulator, Column, Predicates, accumulators, csr
 from models.events import EventLayout
 from models.expressions import Kind, Type
 from models.features import empty_tile, tile_cells
 from models.plan import CHANGED, JOURNEY_CELLS, ROW_CELLS, Input, Plan
 from models.policy_layout import PolicyLayout, RulePolicies
+from models.windows import DAY_MS
 from models.zones import zone_offsets_ms
 
-CUSTOMER = "customer"
 OTHER_TEXT = "(other)"  # stands for a string that the catalogue does not declare
 
 
@@ -67,7 +67,7 @@ class Layout:
         self.event_layout = EventLayout.from_catalogue(catalogue)
         self.events = {name: number for number, name in enumerate(self.event_layout.event_types)}
         keyed = [name for name, _, _ in self.event_layout.keyed]
-        self.entities = [self._entity(number, name) for number, name in enumerate([CUSTOMER, *keyed])]
+        self.entities = [self._entity(number, name) for number, name in enumerate([catalogue_names.CUSTOMER, *keyed])]
         self.entity_number = {entity.name: entity.number for entity in self.entities}
         self.journey_number = {journey.name: number for number, journey in enumerate(catalogue.journeys)}
         self.stage_base = np.cumsum([0, *(len(journey.stages) for journey in catalogue.journeys)])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from models.windows import parse_duration_ms
+from models.windows import MINUTE_MS, parse_duration_ms
 
 if TYPE_CHECKING:
     from models.catalogue import Rule
@@ -22,7 +22,6 @@ MARKETING: Final[tuple[Kind, ...]] = ("marketing",)
 EXPIRED, GOAL, ARBITRATION, COOLDOWN = "expired", "goal", "arbitration", "cooldown"
 BUILT_IN_GATES: Final = (EXPIRED, GOAL, ARBITRATION, COOLDOWN)  # that no catalogue declares
 HOLDOUT_BYTES: Final = 8  # of the hash that says who is held out
-MINUTE_MS: Final = 60_000
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
