@@ -13,7 +13,6 @@ _P2: Final = np.uint64(0xC2B2AE3D27D4EB4F)
 _P3: Final = np.uint64(0x165667B19E3779F9)
 _P4: Final = np.uint64(0x85EBCA77C2B2AE63)
 _P5: Final = np.uint64(0x27D4EB2F165667C5)
-_BYTE_BITS: Final = np.uint64(8)
 _WORD_BITS: Final = np.uint64(64)
 
 _MURMUR_SEED: Final = np.uint32(0x9747B28C)

@@ -206,7 +206,7 @@ def backtest(file: Path, sql: str | None, partitions: int, topic: str, threads: 
     from streams.backtest import Backtest
     from streams.runs import run_backtest
 
-    run_backtest(file, sql, Backtest("", catalogue, lake, topic, partitions), threads)
+    run_backtest(Backtest(str(file), catalogue, lake, topic, partitions), sql, threads)
 
 
 @main.command()

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from models.columns import TICK
@@ -20,8 +20,7 @@ from sinks.writer import Lake
 from streams import app, clients
 from streams.record_files import RecordFileError, read_records
 from streams.routing import Router
-from streams.security import client_options
-from streams.sending import BATCH_BYTES, send_records
+from streams.sending import send_records
 from streams.settings import Settings
 from streams.worker import Worker
 
@@ -69,13 +68,7 @@ def produce(settings: Settings, path: str) -> list[int]:
 
 
 async def _produce(settings: Settings, path: Path) -> list[int]:
-    producer = AIOKafkaProducer(
-        **client_options(settings),
-        enable_idempotence=settings.transactions,
-        acks="all",
-        max_batch_size=BATCH_BYTES,
-        max_request_size=4 * 1024 * 1024,
-    )
+    producer = clients.producer(settings)
     router, topic = Router(settings.partitions), settings.topic("events")
     await producer.start()
     try:

@@ -84,10 +84,10 @@ def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
         return done.records, seconds()
 
 
-def run_backtest(file: Path, sql: str | None, backtest: Backtest, threads: int) -> None:
-    """`zhice backtest`."""
+def run_backtest(backtest: Backtest, sql: str | None, threads: int) -> None:
+    """`zhice backtest`; where there is a query, its source is what `backtest.records` names."""
     count = min(threads or os.cpu_count() or 1, backtest.partitions)
-    with record_file(file, sql) as records:
+    with record_file(Path(backtest.records), sql) as records:
         ready = replace(backtest, records=str(records))
         with progress_bar("backtest", count_records(records)) as progress, stopwatch() as seconds:
             done = Done(progress)

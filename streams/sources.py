@@ -12,6 +12,8 @@ from pathlib import Path
 
 import duckdb
 
+from sinks.lake import quoted
+
 ENVELOPE = (
     "event_id",
     "event",
@@ -26,7 +28,7 @@ ENVELOPE = (
 )
 REQUIRED = ("event", "customer_id", "event_time")
 TIMES = ("event_time", "received_at")
-NOT_JSON = "contains(value, 'NaN') OR contains(value, 'Infinity')"  # perhaps: it may be in a text
+MAY_HOLD_NAN = "contains(value, 'NaN') OR contains(value, 'Infinity')"  # or a text does
 OBJECTS = ("context", "properties")
 MEND_TIME = "make a time of it in the query, as in: strptime(day, '%d.%m.%Y') AS event_time, ms::BIGINT AS event_time"
 
@@ -44,7 +46,7 @@ def write_records(source: str, sql: str, target: Path) -> int:
         try:
             connection.execute("SET TimeZone = 'UTC'")  # the same events on every machine
             connection.create_function("without_nan", _without_nan, ["VARCHAR"], "VARCHAR")
-            connection.execute(f"CREATE VIEW source AS FROM {_quoted(source)}")
+            connection.execute(f"CREATE VIEW source AS FROM {quoted(source)}")
             connection.execute(f"CREATE TEMP TABLE wanted AS {sql}")
             _write(connection, target)
         except duckdb.Error as error:
@@ -71,7 +73,7 @@ def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     try:
         connection.execute(
             f"""COPY (
-                SELECT timestamp, key, encode(CASE WHEN {NOT_JSON} THEN without_nan(value) ELSE value END) AS value
+                SELECT timestamp, key, encode(CASE WHEN {MAY_HOLD_NAN} THEN without_nan(value) ELSE value END) AS value
                 FROM (
                     SELECT {number},
                            coalesce({time}, lag({time} IGNORE NULLS) OVER (ORDER BY {number}), min({time}) OVER (), 0)
@@ -80,7 +82,7 @@ def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
                     FROM (SELECT row_number() OVER () AS {number}, * FROM wanted)
                 )
                 ORDER BY {number}
-            ) TO {_quoted(str(target))} (FORMAT parquet)"""
+            ) TO {quoted(str(target))} (FORMAT parquet)"""
         )
     except duckdb.ConversionException as error:
         raise SourceError(f"{str(error).splitlines()[0]}: {MEND_TIME}") from None
@@ -101,7 +103,7 @@ def _time(name: str, type_: str) -> str:
     if type_.endswith(("INT", "INTEGER", 'NULL"')):
         return f"{name}::BIGINT"
     if type_ == "DOUBLE" or type_.startswith("DECIMAL"):
-        broken = f"error('{name} ' || {name} || ' is no whole number of ms: {_doubled(MEND_TIME)}')"
+        broken = f"error('{name} ' || {name} || {quoted(f' is no whole number of ms: {MEND_TIME}')})"
         return (
             f"CASE WHEN {name} IS NULL OR NOT isfinite({name}) THEN NULL "
             f"WHEN {name} = trunc({name}) THEN {name}::BIGINT ELSE {broken} END"
@@ -138,14 +140,6 @@ def _without_nan(text: str) -> str:
         return json.dumps(json.loads(text, parse_constant=lambda _: None))
     except ValueError:
         return text
-
-
-def _quoted(text: str) -> str:
-    return "'" + _doubled(text) + "'"
-
-
-def _doubled(text: str) -> str:
-    return text.replace("'", "''")
 
 
 def _name(text: str) -> str:

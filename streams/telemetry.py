@@ -41,7 +41,7 @@ EVENT_STATUS: Final = {Status.APPLIED: "applied", Status.DUPLICATE: "duplicate",
 
 
 class Telemetry:
-    """The counters of one worker, and which of its partitions are ready."""
+    """The counters and times of one worker, and which partitions are assigned to it."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
