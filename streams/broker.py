@@ -72,7 +72,7 @@ class BrokerProcess(ABC):
 
     @property
     def pid(self) -> int:
-        """Process id of the running broker."""
+        """Process id of the running broker. Raises BrokerError where it is not."""
         if self._process is None:
             raise BrokerError(f"{self.name} is not running")
         return self._process.pid

@@ -83,7 +83,8 @@ async def _produce(settings: Settings, path: Path) -> list[int]:
 def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress: Callable[[int], None]) -> Worker:
     """Send a record file from a second process and work through it in this one; returns the stopped worker.
 
-    It calls progress(records of the file) as it goes.
+    It calls progress(records of the file) as it goes. Raises ReplayError where sending
+    fails, and what stops a worker.
     """
     context = multiprocessing.get_context("spawn")
     ends: multiprocessing.SimpleQueue[list[int] | str] = context.SimpleQueue()

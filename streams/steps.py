@@ -1,6 +1,6 @@
 """The named points of the way to a durable checkpoint, at which a test can kill the process.
 
-`reached` is called at each of them and does nothing. A test replaces it in a worker of its own: tests/kill_at.py starts
+`reached` is called at each of them and does nothing. A test replaces it in a worker of its own: tests/forked.py starts
 one that kills itself with SIGKILL the n-th time that it reaches a step.
 """
 

@@ -240,7 +240,7 @@ class Worker:
             ) from None
 
     async def revoked(self) -> None:
-        """Take no more of what another worker may take over, and checkpoint it."""
+        """Take no more of what another worker may take over, and checkpoint it. Raises AgainError."""
         await self.ownership.stop_preparing()
         try:
             async with asyncio.timeout(REVOKE_SHARE * self.settings.rebalance_timeout_s):

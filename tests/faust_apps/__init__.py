@@ -1,1 +1,1 @@
-"""Plain Faust, written as its documentation does it: what the tests of tests/faust compare with."""
+"""Plain Faust, written as its documentation does it: what tests/integration/test_plain_faust.py tries."""
