@@ -66,9 +66,9 @@ def test_wrong_usage_is_named_by_its_option(words: str, tmp_path: Path) -> None:
     assert result.exit_code == 2 and option in result.output
 
 
-def test_variables_are_for_every_command() -> None:
+def test_variables_are_for_every_command(tmp_path: Path) -> None:
     """A replay may have those of a worker around it."""
-    given = {"ZHICE_BROKER": "kafka:9092", "ZHICE_HTTP": "9464", "ZHICE_LAKE": "nowhere"}
+    given = {"ZHICE_BROKER": "kafka:9092", "ZHICE_HTTP": "9464", "ZHICE_LAKE": str(tmp_path / "lake")}
     result = CliRunner(env=given).invoke(main, ["replay", str(SMALL)])
     assert "a file of records ends in" in result.output and result.exit_code == 1
     result = CliRunner(env=given | {"ZHICE_HTTP": "x", "ZHICE_PARTITIONS": "0"}).invoke(main, ["topics"])
