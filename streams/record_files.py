@@ -63,7 +63,11 @@ def read_records(path: Path) -> Iterator[Records]:
     elif path.suffix in LINES:
         yield from _read_lines(path)
     else:
-        raise RecordFileError(f"{path}: a file of records ends in .jsonl, .ndjson or .parquet; for others give --sql")
+        raise _of_another_kind(path)
+
+
+def _of_another_kind(path: Path) -> RecordFileError:
+    return RecordFileError(f"{path}: a file of records ends in .jsonl, .ndjson or .parquet; for others give --sql")
 
 
 def _unplaced(timestamp: Ints, keys: Texts, values: Texts) -> Records:
@@ -215,5 +219,7 @@ def count_records(path: Path) -> int:
     if path.suffix == ".parquet":
         with _parquet(path) as file:
             return int(file.metadata.num_rows)
+    if path.suffix not in LINES:
+        raise _of_another_kind(path)
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))

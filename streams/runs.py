@@ -75,10 +75,11 @@ def run_replay(file: Path, sql: str | None, settings: Settings, *, embedded: boo
 def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
     """Send a file of records and work through it; returns (its records, seconds). The topics are there and empty."""
     ensure_kernels()
+    count = count_records(records)  # before there is a lake: what is no file of records makes none
     catalogue = read_catalogue(settings.catalogue)
     layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
     lake.begin(settings.topic("events"), settings.partitions)
-    with progress_bar("replay", count_records(records)) as progress, stopwatch() as seconds:
+    with progress_bar("replay", count) as progress, stopwatch() as seconds:
         done = Done(progress)
         follow(settings, layout, lake, records, done.add)
         return done.records, seconds()

@@ -71,6 +71,7 @@ def test_variables_are_for_every_command(tmp_path: Path) -> None:
     given = {"ZHICE_BROKER": "kafka:9092", "ZHICE_HTTP": "9464", "ZHICE_LAKE": str(tmp_path / "lake")}
     result = CliRunner(env=given).invoke(main, ["replay", str(SMALL)])
     assert "a file of records ends in" in result.output and result.exit_code == 1
+    assert not (tmp_path / "lake").exists()
     result = CliRunner(env=given | {"ZHICE_HTTP": "x", "ZHICE_PARTITIONS": "0"}).invoke(main, ["topics"])
     assert "--partitions: expected" in result.output and result.exit_code == 2
 
