@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
@@ -52,18 +51,17 @@ class TriggerReader:
         )
         self._consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(PARTITIONS)])
 
-    def read(self, wait_s: float) -> Iterator[Trigger]:
-        """What is there after at most so long."""
-        for message in self._consumer.consume(1000, wait_s):
-            if not message.error():
-                yield trigger_of(json.loads(message.value()))
+    def read(self, wait_s: float) -> list[bytes]:
+        """What is there after at most so long, as it was published."""
+        return [message.value() for message in self._consumer.consume(1000, wait_s) if not message.error()]
 
     def close(self) -> None:
         self._consumer.close()
 
 
-def trigger_of(published: dict[str, Any]) -> Trigger:
+def trigger_of(value: bytes) -> Trigger:
     """A trigger as a peer publishes it, or as Zhice does: with its evidence."""
+    published = json.loads(value)
     if "evidence" in published:
         published = _from_evidence(published)
     return Trigger(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.contenders import ZHICE, Contender
-from benchmarks.kafka import TriggerReader, make_topic
+from benchmarks.kafka import TriggerReader, make_topic, trigger_of
 from benchmarks.log import PARTITIONS, closing_customers
 from benchmarks.reference import Trigger
 
@@ -24,6 +24,7 @@ POLL_S = 0.01
 STOP_S = 120.0  # for a contender to end after it was told to
 START_S = 60.0
 STRAGGLE_S = 60.0  # for what a mini-batch puts out after the last trigger of every partition
+QUIET_S = 1.0  # without a trigger: then those that were read are decoded
 LINGER_S = 5.0  # after its end, for what it published to be read
 ENDED_WELL = (0, 128 + signal.SIGTERM)  # the second is a JVM's, after its shutdown hooks
 KILLED = -signal.SIGTERM  # it does nothing when it is told to end
@@ -159,35 +160,60 @@ def _given(broker: str, prefix: str, group: str) -> dict[str, str]:
 def _until_published(
     process: Process, contender: Contender, reader: TriggerReader, answer: Mapping[str, Trigger], events: int
 ) -> Run:
-    closing = set(closing_customers())
     try:
-        found: list[Trigger] = []
-        waiting = set(answer)  # not only for the last of each partition: mini-batches put out in any order
+        found = Found(answer)
         deadline = time.monotonic() + START_S + events / SLOWEST_RATE
-        while waiting:
-            for trigger in reader.read(POLL_S):
-                found.append(trigger)
-                waiting.discard(trigger.event_id)
-                closing.discard(trigger.customer_id)
-            if waiting and not closing:
+        while found.waiting:
+            found.take(reader.read(POLL_S))
+            if found.waiting and not found.closing:
                 deadline = min(deadline, time.monotonic() + STRAGGLE_S)
             if not process.running() and process.code:
                 raise RunError(f"ended with exit code {process.code}\n{process.tail()}")
             if time.monotonic() > deadline or time.time() > (process.ended_at or math.inf) + LINGER_S:
-                raise RunError(f"{len(waiting)} of {len(answer)} triggers are missing\n{process.tail()}")
-        published_at = time.time()
+                raise RunError(f"{len(found.waiting)} of {len(answer)} triggers are missing\n{process.tail()}")
+        published_at = found.read_at
         if contender.lives:
             process.tell()
         process.wait(STOP_S)
-        found += reader.read(1.0)
+        found.take(reader.read(1.0))
     finally:
         reader.close()
-    compare(found, answer)
+    compare(found.triggers, answer)
     if process.code not in (*ENDED_WELL, KILLED) or process.ended_at is None:
         raise RunError(f"ended with exit code {process.code}\n{process.tail()}")
     first = process.said("first record")
     durable_s = process.ended_at - first if process.code in ENDED_WELL else None
     return Run(events, published_at - first, durable_s, process.cpu_s, process.memory_mb, os.getloadavg()[0])
+
+
+class Found:
+    """What was read of a contender's triggers.
+
+    They are decoded when as many were read as there should be, or when none came for a while: on the cores that the
+    contender and the broker work on it would take a second. `waiting`: ids of events whose triggers did not come;
+    `closing`: customers whose triggers end a partition's; `read_at`: when the last one was read, Unix time.
+    """
+
+    def __init__(self, answer: Mapping[str, Trigger]) -> None:
+        self.waiting, self.closing = set(answer), set(closing_customers())
+        self.triggers: list[Trigger] = []
+        self.read_at = time.time()
+        self._answers, self._read = len(answer), list[bytes]()
+
+    def take(self, values: list[bytes]) -> None:
+        """Some that were read, or none."""
+        if values:
+            self._read += values
+            self.read_at = time.time()
+        if len(self.triggers) + len(self._read) >= self._answers or time.time() > self.read_at + QUIET_S:
+            self._decode()
+
+    def _decode(self) -> None:
+        read, self._read = self._read, []
+        for trigger in map(trigger_of, read):  # not only the last of each partition: mini-batches are in any order
+            self.triggers.append(trigger)
+            self.waiting.discard(trigger.event_id)
+            self.closing.discard(trigger.customer_id)
 
 
 def compare(found: list[Trigger], answer: Mapping[str, Trigger]) -> None:

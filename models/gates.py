@@ -9,7 +9,6 @@ from hashlib import blake2b
 
 import msgspec
 
-from models.decisions import Decision, Evidence, Trigger
 from models.layout import RuleLayout
 from models.policies import EXPIRED, GOAL
 
@@ -17,11 +16,14 @@ from models.policies import EXPIRED, GOAL
 class Candidate(msgspec.Struct, kw_only=True, gc=False):
     """A rule whose predicate held, with what the engine captured, and what became of it so far. Times in ms.
 
-    `moment` is the offset of the record with which it is decided; `goal_met` is None for one that was never held, or
-    has no goal; `until` is set while it is held.
+    `offset` is that of the record that caused it, `deadline` is set for a timer, and `moment` is the offset of the
+    record with which it is decided. `evidence`: `published.Evidence` as JSON. `goal_met` is None for one that was never
+    held, or has no goal; `until` is set while it is held.
     """
 
     rule: RuleLayout
+    offset: int
+    deadline: int | None
     moment: int
     customer_row: int
     row: int  # of the entity that it is about
@@ -32,7 +34,7 @@ class Candidate(msgspec.Struct, kw_only=True, gc=False):
     gates_passed: int  # of the catalogue's gates, in order
     score: float
     seq: int
-    evidence: Evidence
+    evidence: bytes
     goal_met: bool | None = None
     until: int | None = None
     gates: dict[str, bool] = {}  # that were asked, up to the first that failed
@@ -73,63 +75,13 @@ def _passes_quiet_hours(candidate: Candidate) -> bool:
     return True
 
 
-def decision_id(catalogue: str, version: str, candidate: Candidate) -> str:
+def decision_id(catalogue: str, version: str, topic: str, partition: int, candidate: Candidate) -> str:
     """A hash of what makes the decision the one it is: 16 bytes, hex."""
-    evidence, rule = candidate.evidence, candidate.rule
-    journey = rule.journey
-    due = ("", -1) if evidence.deadline is None else (journey.name if journey else "", evidence.deadline)
-    at = -1 if evidence.deadline is not None else evidence.offset
+    rule, deadline = candidate.rule, candidate.deadline
+    due = ("", -1) if deadline is None else (rule.journey.name if rule.journey else "", deadline)
+    at = candidate.offset if deadline is None else -1
     key = (
         *(catalogue, version, rule.rule.name, rule.entity_name, candidate.customer_id),
-        *(candidate.entity_id, evidence.topic, evidence.partition, at, rule.rule.listens.timeout or "", *due),
+        *(candidate.entity_id, topic, partition, at, rule.rule.listens.timeout or "", *due),
     )
     return blake2b(msgspec.msgpack.encode(key), digest_size=16).hexdigest()
-
-
-def decision_of(catalogue: str, version: str, candidate: Candidate) -> Decision:
-    """The decision about a candidate of which all gates were asked."""
-    rule = candidate.rule.rule
-    failed = next((name for name, passed in candidate.gates.items() if not passed), None)
-    return Decision(
-        id=decision_id(catalogue, version, candidate),
-        catalogue=catalogue,
-        catalogue_version=version,
-        rule=rule.name,
-        rule_version=rule.version,
-        customer_id=candidate.customer_id,
-        entity=candidate.rule.entity_name,
-        entity_id=candidate.entity_id,
-        action=rule.action,
-        channel=rule.channel,
-        kind=rule.kind,
-        acted=failed is None,
-        gate=failed,
-        gates=candidate.gates,
-        event_time=candidate.event_time,
-        decided_at=candidate.clock,
-        moment=candidate.moment,
-        expires_at=candidate.expires_at,
-        evidence=candidate.evidence,
-        seq=candidate.seq,
-    )
-
-
-def trigger_of(decision: Decision) -> Trigger:
-    """What is published of a decision to act."""
-    return Trigger(
-        id=decision.id,
-        catalogue=decision.catalogue,
-        catalogue_version=decision.catalogue_version,
-        rule=decision.rule,
-        rule_version=decision.rule_version,
-        customer_id=decision.customer_id,
-        entity=decision.entity,
-        entity_id=decision.entity_id,
-        action=decision.action,
-        channel=decision.channel,
-        kind=decision.kind,
-        event_time=decision.event_time,
-        decided_at=decision.decided_at,
-        expires_at=decision.expires_at,
-        evidence=decision.evidence,
-    )

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from models.decisions import Evidence
 from models.gates import Candidate
 from models.layout import Layout
 from models.pages import PageError
+from models.published import Evidence
 from models.shard_rows import Rows
+
+_evidence = msgspec.json.Decoder(Evidence)
 
 HELD_ROWS = 64  # candidates of one page, whose predicates may have 4,096 characters: at most about 400 KiB
 
@@ -45,7 +47,7 @@ def _held(one: Candidate) -> Held:
         until=one.until,
         goal_met=one.goal_met,
         seq=one.seq,
-        evidence=one.evidence,
+        evidence=_evidence.decode(one.evidence),
     )
 
 
@@ -65,6 +67,8 @@ def unpacked(blobs: Iterable[bytes], layout: Layout, rows: Rows) -> Iterator[Can
             row = customer if held.entity_id is None else rows.instance_row(rule.entity, customer, held.entity_id)
             yield Candidate(
                 rule=rule,
+                offset=held.evidence.offset,
+                deadline=held.evidence.deadline,
                 moment=-1,
                 customer_row=customer,
                 row=row,
@@ -75,7 +79,7 @@ def unpacked(blobs: Iterable[bytes], layout: Layout, rows: Rows) -> Iterator[Can
                 gates_passed=0,
                 score=0.0,
                 seq=held.seq,
-                evidence=held.evidence,
+                evidence=msgspec.json.encode(held.evidence),
                 goal_met=held.goal_met,
                 until=held.until,
             )

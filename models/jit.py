@@ -20,10 +20,12 @@ from numba.core.registry import cpu_target
 
 KERNELS: Final = (
     "columns",
+    "decision_records",
     "decode_kernel",
     "decode_plan",
     "engine",
     "events",
+    "evidence",
     "features",
     "hashing",
     "jit",
@@ -45,6 +47,7 @@ KERNELS: Final = (
     "texts",
     "timers",
     "transition_records",
+    "value_texts",
     "zones",
     "transpose",
 )

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from models import engine
 from models.columns import Columns
-from models.decisions import Decision
-from models.gates import Candidate, decision_of, passes_alone
+from models.gates import Candidate, passes_alone
 from models.layout import Layout
 from models.plan import PAGE_ROWS, Batch, Out, Status
 from models.policies import ARBITRATION, COOLDOWN
@@ -29,8 +28,8 @@ class Judge:
         self._goal_events = np.zeros(len(layout.events), np.bool_)
         self._goal_events[[rule.goal_event for rule in layout.rules if rule.goal_event is not None]] = True
 
-    def decide(self, candidates: list[Candidate]) -> list[Decision]:
-        """Decide about the candidates of moments that are over, in the order in which they came up."""
+    def decide(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Decide about candidates of moments that are over, in the order in which they came up; all but those held."""
         moments: dict[tuple[int, int], list[Candidate]] = {}
         for one in candidates:
             moments.setdefault((one.moment, one.customer_row), []).append(one)
@@ -39,9 +38,7 @@ class Judge:
         for one in candidates:
             if one.until is not None:
                 self._hold(one)
-        catalogue = self.layout.catalogue
-        name, version = catalogue.name, catalogue.version
-        return [decision_of(name, version, one) for one in candidates if one.until is None]
+        return [one for one in candidates if one.until is None]
 
     def _judge(self, moment: list[Candidate]) -> None:
         """Ask all gates of the candidates of one customer and one moment."""
@@ -141,7 +138,7 @@ def _is_marketing(one: Candidate) -> bool:
 
 def _is_later(one: Candidate, columns: Columns, batch: Batch, record: int) -> bool:
     """Whether an event of the customer came after the candidate, and is not another instance's."""
-    offset, evidence = columns.offset[record], one.evidence
-    if offset < evidence.offset or (offset == evidence.offset and evidence.deadline is None):
+    offset = columns.offset[record]
+    if offset < one.offset or (offset == one.offset and one.deadline is None):
         return False
     return one.rule.entity == 0 or batch.rows[record, one.rule.entity] in (-1, one.row)

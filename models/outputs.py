@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Columns
-from models.decisions import Decision
+from models.decisions import Decisions
 from models.metrics import MetricRows
 from models.texts import Ints, Texts
 from models.transitions import Transitions
@@ -45,7 +45,7 @@ class BatchOutput:
     status: NDArray[np.int8]
     late: NDArray[np.bool_]
     transitions: Transitions
-    decisions: list[Decision]
+    decisions: Decisions
     snapshots: list[Snapshot]
     metrics: MetricRows
     partition: int
@@ -70,7 +70,7 @@ class BatchOutput:
             status=np.concatenate([part.status for part in parts]),
             late=np.concatenate([part.late for part in parts]),
             transitions=Transitions.joined([part.transitions for part in parts], [len(one) for one in columns]),
-            decisions=[one for part in parts for one in part.decisions],
+            decisions=Decisions.joined([part.decisions for part in parts]),
             snapshots=[one for part in parts for one in part.snapshots],
             metrics=MetricRows.joined([part.metrics for part in parts]),
             partition=parts[0].partition,

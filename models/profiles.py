@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from models import engine
 from models.layout import Layout
 from models.plan import CLOCK, new_out, new_snapshots
-from models.profile_records import Instances, Shape, Values, names_of, records_of, shown
+from models.profile_records import Instances, names_of, records_of, shape_of
 from models.records import Records
 from models.shard_rows import Rows
+from models.value_texts import Values, shown
 
 READ: Final = 100  # customers whose profiles are made at once: half a millisecond
 MOST_BYTES: Final = 800_000  # of the entities in a profile: a record of Kafka has 1 MiB at most
@@ -24,7 +25,7 @@ class Profiles:
 
     def __init__(self, layout: Layout, rows: Rows) -> None:
         self.layout, self.rows = layout, rows
-        self._shapes = [Shape.of(entity, layout.profile_types) for entity in layout.entities]
+        self._shapes = [shape_of(entity, layout.profile_types) for entity in layout.entities]
         self._names = names_of(layout.entities[1:])
         self._out = new_out(layout.registers, len(layout.rules), 0, new_snapshots(0, layout.profile_values))
 

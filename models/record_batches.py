@@ -151,7 +151,7 @@ def _put_varint(data, at, value):
 
 
 @part
-def _record_size(records, row, first):
+def _record_size(records, headers, row, first):
     """Bytes of a record in a batch that begins with row `first`, without those of its length."""
     key, value = records.key_size[row], records.value_size[row]
     return (
@@ -162,19 +162,26 @@ def _record_size(records, row, first):
         + max(key, 0)
         + _varint_size(value)
         + max(value, 0)
-        + (len(_TICK_HEADERS) if records.tick[row] else 1)
+        + _headers_size(records, headers, row)
     )
 
 
+@part
+def _headers_size(records, headers, row):
+    if records.tick[row]:
+        return len(_TICK_HEADERS)
+    return headers.size[row] if len(headers.size) else 1
+
+
 @kernel
-def batch_end(records, first, limit):
+def batch_end(records, headers, first, limit):
     """(row behind, bytes of payload) of a batch that begins with row `first` and is as large as `limit` allows.
 
-    A first record that is larger is alone in its batch.
+    headers: of each record, as `write_records` has them. A first record that is larger is alone in its batch.
     """
     row, total = first, 0
     while row < len(records.offset):
-        size = _record_size(records, row, first)
+        size = _record_size(records, headers, row, first)
         size += _varint_size(size)
         if row > first and total + size > limit:
             break
@@ -183,11 +190,14 @@ def batch_end(records, first, limit):
 
 
 @kernel
-def write_records(records, first, end, target):
-    """Write rows first … end - 1 as the payload of a batch; offsets are those that the broker will give."""
+def write_records(records, headers, first, end, target):
+    """Write rows first … end - 1 as the payload of a batch; offsets are those that the broker will give.
+
+    headers: of each record, as they are written with their number before them, or no texts: then only ticks have one.
+    """
     at = 0
     for row in range(first, end):
-        at = _put_varint(target, at, _record_size(records, row, first))
+        at = _put_varint(target, at, _record_size(records, headers, row, first))
         target[at] = 0
         at = _put_varint(target, at + 1, records.timestamp[row] - records.timestamp[first])
         at = _put_varint(target, at, np.int64(row - first))
@@ -195,6 +205,8 @@ def write_records(records, first, end, target):
         at = _put_bytes(records.data, records.value_start[row], records.value_size[row], target, at)
         if records.tick[row]:
             at = _copy(_TICK_HEADERS, 0, len(_TICK_HEADERS), target, at)
+        elif len(headers.size):
+            at = _copy(headers.data, headers.start[row], headers.size[row], target, at)
         else:
             target[at] = 0
             at += 1

@@ -12,8 +12,8 @@ import xxhash
 from msgspec import Raw, Struct
 
 from models.bad_rows import BadRow
-from models.decisions import Decision, Transition, Trigger
 from models.events import MAX_EVENT_BYTES, Event, PropertyType
+from models.published import Decision, Transition, Trigger
 
 Schema: TypeAlias = dict[str, Any]
 

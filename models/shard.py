@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models import engine, metrics, shard_state
 from models.candidates import Candidates
 from models.columns import Columns, Field
-from models.decisions import Decision
+from models.decisions import Decisions
 from models.engine import Pause
 from models.gates import Candidate
 from models.judge import Judge
@@ -48,7 +48,7 @@ class Shard:
         self.layout, self.topic, self.partition = layout, topic, partition
         self.rows = Rows(layout)
         self._profiles = Profiles(layout, self.rows)
-        self.candidates = Candidates(layout.rules, self.rows)
+        self.candidates = Candidates(layout.rules, self.rows, topic, partition)
         self.judge = Judge(layout, self.rows)
         self.metrics = Metrics()
         self.next_offset = 0
@@ -98,7 +98,7 @@ class Shard:
             status=step.out.status,
             late=step.out.late,
             transitions=self.rows.transitions(_joined(step.transitions)),
-            decisions=step.decisions,
+            decisions=Decisions.of(step.decided, self.layout.catalogue, self.topic, self.partition),
             snapshots=[self.rows.snapshot(rows, columns.offset) for rows in step.snapshots],
             metrics=closed,
             partition=self.partition,
@@ -176,7 +176,7 @@ class _Step:
         self.shard, self.columns, self.batch, self.out = shard, columns, batch, out
         self.transitions: list[NDArray[np.float64]] = []
         self.snapshots: list[NDArray[np.float64]] = []
-        self.decisions: list[Decision] = []
+        self.decided: list[Candidate] = []
         self.next_release = shard.judge.next_release(shard.clock if shard.clock != NO_CLOCK else self._clock(0))
         self._at = 0  # records before it are done
         self._open: list[Candidate] = []  # of moments that are not over
@@ -196,7 +196,7 @@ class _Step:
         judge, end = self.shard.judge, self._offset(at)
         over = [one for one in self._open if one.moment < end]
         self._open = self._open[len(over) :]
-        self.decisions += judge.decide(over)
+        self.decided += judge.decide(over)
         judge.note_goals(self.columns, self.batch, self.out.status, self._at, at)
         self._at = at
 

@@ -63,7 +63,8 @@ class Texts(NamedTuple):
 
     def to_list(self) -> list[bytes | None]:
         """All texts."""
-        return [self.value(number) for number in range(self.count)]
+        data, spans = self.data.data, zip(self.start.tolist(), self.size.tolist(), strict=True)
+        return [None if size == NULL else data[start : start + size].tobytes() for start, size in spans]
 
     def packed(self) -> Bytes:
         """The texts copied one behind the other, uint8[total]; a NULL takes no room."""

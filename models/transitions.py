@@ -1,4 +1,4 @@
-"""Transitions as columns, as they come out of the engine; one of them in words is a `decisions.Transition`."""
+"""Transitions as columns, as they come out of the engine; one of them in words is a `published.Transition`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.columns import Columns, Field
-from models.decisions import Transition
 from models.plan import TransitionColumn
+from models.published import Transition
 from models.texts import Ints, Texts, joined
 
 if TYPE_CHECKING:

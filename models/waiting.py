@@ -73,4 +73,4 @@ class Waiting:
 
 
 def _came_up(one: Candidate) -> tuple[int, int]:
-    return one.evidence.offset, one.seq
+    return one.offset, one.seq

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec.structs import astuple
 from numpy.typing import NDArray
 
+from models import catalogue_names
 from models.catalogue import Catalogue, entities
 from models.columns import Field
-from models.decisions import Decision
+from models.decisions import DecisionColumn
 from models.expressions import Kind, Type
 from models.layout import OTHER_TEXT
 from models.metrics import OTHER_CHANNEL
@@ -24,7 +24,7 @@ from models.texts import NULL, Texts
 from models.transitions import NO_STAGE, NO_TIME
 from models.transpose import spread
 from sinks import schemas
-from sinks.arrays import named, repeated, strings, taken, vocabulary
+from sinks.arrays import kept, named, repeated, strings, taken, vocabulary
 from sinks.schemas import TIME, LakeTable
 
 STATUS = ("applied", "duplicate", "unknown")
@@ -34,7 +34,20 @@ STATUSES = vocabulary(STATUS)
 POSITIONS = 2  # of a record in a table's transaction: its own, and the one before it for what `finish` adds
 FIRST_MS, LAST_MS = -62_135_510_400_000, 253_402_214_399_999  # 0001-01-02 and 9999-12-30: shown in every time zone
 
-_json = msgspec.json.Encoder().encode
+
+class _Cause(msgspec.Struct, frozen=True, gc=False):
+    """What the lake has in columns of a decision's evidence."""
+
+    event_id: str | None
+    event: str | None
+    stage: str | None
+    predicate: str
+    topic: str
+    partition: int
+    offset: int
+
+
+_causes = msgspec.json.Decoder(list[_Cause]).decode
 
 
 def is_finish(output: BatchOutput) -> bool:
@@ -64,6 +77,7 @@ class RowMaker:
         self.stages = vocabulary(stage for journey in journeys for stage in journey.stages)
         self.first_stage = np.cumsum([0, *(len(journey.stages) for journey in journeys)])
         self.event_names = vocabulary(event.name for event in catalogue.events)
+        self.of_rules = _known_of_rules(catalogue)
         self.channels = vocabulary([*catalogue.channels, OTHER_TEXT])
 
     def tables(self, output: BatchOutput) -> dict[str, pa.Table]:
@@ -76,10 +90,10 @@ class RowMaker:
             yield "events", _events(output)
         if len(output.transitions):
             yield "transitions", self._transitions(output)
-        if output.decisions:
-            decisions = _decisions(output.decisions)
+        if len(output.decisions):
+            decisions = self._decisions(output)
             yield "decisions", decisions
-            yield "triggers", decisions.filter(decisions["acted"]).select(_body(schemas.TRIGGERS).names)
+            yield "triggers", kept(decisions, decisions["acted"]).select(_body(schemas.TRIGGERS).names)
         if output.snapshots:
             yield "features", self._features(output)
         if output.columns.bad_rows:
@@ -161,6 +175,28 @@ class RowMaker:
         }
         return _arrow(schemas.TRANSITIONS, data, len(rows))
 
+    def _decisions(self, output: BatchOutput) -> pa.Table:
+        rows, count = output.decisions, len(output.decisions)
+        causes = _causes(b"[%b]" % b",".join(text or b"" for text in rows.evidence.to_list()))
+        times = (DecisionColumn.EVENT_TIME, DecisionColumn.DECIDED_AT, DecisionColumn.EXPIRES_AT)
+        data = {
+            **{name: named(rows.rule, words) for name, words in self.of_rules.items()},
+            **{column.name.lower(): _times(rows.numbers[:, column]) for column in times},
+            **{name: [getattr(one, name) for one in causes] for name in _Cause.__struct_fields__},
+            "id": strings(rows.ids),
+            "catalogue": repeated(self.catalogue.name, count),
+            "catalogue_version": repeated(self.catalogue.version, count),
+            "customer_id": strings(rows.customers),
+            "entity_id": strings(rows.entity_ids),
+            "moment": rows.numbers[:, DecisionColumn.MOMENT],
+            "seq": rows.numbers[:, DecisionColumn.SEQ],
+            "acted": rows.acted,
+            "gate": strings(rows.gate),
+            "gates": strings(rows.gates),
+            "evidence": strings(rows.evidence),
+        }
+        return _arrow(schemas.DECISIONS, data, count)
+
     def _stage(self, journey: NDArray[np.int64], stage: NDArray[np.int64]) -> pa.Array:
         return named(np.where(stage == NO_STAGE, -1, self.first_stage[journey] + stage), self.stages)
 
@@ -211,22 +247,19 @@ def _events(output: BatchOutput) -> pa.Table:
     return _arrow(schemas.EVENTS, data, len(at))
 
 
-def _decisions(decisions: Sequence[Decision]) -> pa.Table:
-    columns = _fields([decision.evidence for decision in decisions]) | _fields(decisions)
-    columns["evidence"] = [_json(decision.evidence).decode() for decision in decisions]
-    columns["gates"] = [_json(decision.gates).decode() for decision in decisions]
-    return _arrow(schemas.DECISIONS, _timed(schemas.DECISIONS, columns), len(decisions))
-
-
-def _fields(structs: Sequence[Any]) -> dict[str, Any]:
-    """The values of each field, of at least one struct."""
-    return dict(zip(structs[0].__struct_fields__, zip(*map(astuple, structs), strict=True), strict=True))
-
-
-def _timed(table: LakeTable, columns: dict[str, Any]) -> dict[str, Any]:
-    """The columns, with those of the table's times made of ms."""
-    times = {field.name for field in table.schema if field.type == TIME} & columns.keys()
-    return columns | {name: _times(pa.array(columns[name], pa.int64())) for name in times}
+def _known_of_rules(catalogue: Catalogue) -> dict[str, pa.DictionaryArray]:
+    """What the rule alone says of a decision, by column."""
+    rules = catalogue.rules
+    same = {name: [getattr(rule, name) for rule in rules] for name in ("action", "channel", "kind")}
+    return {
+        name: vocabulary(values)
+        for name, values in {
+            **same,
+            "rule": [rule.name for rule in rules],
+            "rule_version": [rule.version for rule in rules],
+            "entity": [catalogue_names.entity_of_rule(catalogue, rule) for rule in rules],
+        }.items()
+    }
 
 
 def _bad_rows(output: BatchOutput) -> pa.Table:

@@ -10,7 +10,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from models import jit
+from models import decision_records, jit
 from models.decoding import Decoder
 from models.layout import Layout
 from models.records import Records
@@ -52,6 +52,7 @@ def compile_kernels() -> int:
             columns = decoder.columns(TOPIC, 0, _over_the_wire(records))
             take_strays(columns, 1)
             output = shard.process(columns)
+            decision_records.records_of(output.decisions, decision_records.pieces_of(catalogue), output.clock)
             records_of_transitions(output.transitions, columns, pieces_of(catalogue), output.clock)
             lake.add(output)
         lake.add(shard.finish())

@@ -19,8 +19,8 @@ from typing import Any, Final
 import msgspec
 from aiokafka.errors import KafkaError
 
+from streams.cloud_events import rfc3339
 from streams.errors import USER_ERRORS
-from streams.outputs import rfc3339
 from streams.settings import Settings
 
 _ROOT: Final = Path(__file__).resolve().parent.parent

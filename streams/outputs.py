@@ -14,16 +14,15 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
-from msgspec import Raw
-from msgspec.structs import replace
 
-from models import transition_records
+from models import decision_records, transition_records
 from models.catalogue import Catalogue
-from models.gates import trigger_of
 from models.outputs import BatchOutput
 from models.records import TICK_HEADER, Records
+from models.texts import Texts
 from streams import clients
-from streams.sending import batches_of
+from streams.cloud_events import CloudEvents
+from streams.sending import NO_HEADERS, batches_of
 from streams.settings import Settings
 from streams.troubles import Troubles
 
@@ -57,7 +56,9 @@ class Outputs:
 
     def __init__(self, settings: Settings, catalogue: Catalogue, troubles: Troubles) -> None:
         self.settings, self.troubles = settings, troubles
-        self._pieces = transition_records.pieces_of(catalogue)
+        self._of_transitions = transition_records.pieces_of(catalogue)
+        self._of_decisions = decision_records.pieces_of(catalogue)
+        self._cloud_events = CloudEvents(catalogue.rules)
         self.ends: dict[tuple[str, int], int] = {}
         self.repeats = 0  # outputs that a replay made again and that were not sent again
         self._sent: dict[int, list[Sent]] = defaultdict(list)
@@ -80,17 +81,13 @@ class Outputs:
         partition, clock = output.partition, output.clock
         topic = self.settings.topic
         if len(output.transitions):
-            moves = transition_records.records_of(output.transitions, output.columns, self._pieces, clock)
+            moves = transition_records.records_of(output.transitions, output.columns, self._of_transitions, clock)
             await self.send_records(topic("transitions"), partition, moves)
-        written = [replace(one, evidence=Raw(_encode(one.evidence))) for one in output.decisions]  # most of each, twice
-        decisions = [(one.customer_id.encode(), _encode(one), []) for one in written]
-        await self.send(topic("decisions"), partition, clock, decisions)
-        triggers = [
-            (one.customer_id.encode(), _encode(trigger_of(one)), cloud_event(one.id, one.rule, one.decided_at))
-            for one in written
-            if one.acted
-        ]
-        await self.send(topic("triggers"), partition, clock, triggers)
+        if len(made := output.decisions):
+            decisions = decision_records.records_of(made, self._of_decisions, clock)
+            await self.send_records(topic("decisions"), partition, decisions)
+            triggers = decision_records.triggers_of(made, self._of_decisions, clock)
+            await self.send_records(topic("triggers"), partition, triggers, self._cloud_events.headers(made))
         bad_rows = [(row.key, _encode(row), []) for row in output.columns.bad_rows]
         await self.send(topic("bad-rows"), partition, clock, bad_rows)
 
@@ -103,13 +100,14 @@ class Outputs:
         with self.troubles.named("the broker", "the broker does not take what the worker sends"):
             self._sent[partition] += await send_items(self.producer, topic, partition, timestamp, items)
 
-    async def send_records(self, topic: str, partition: int, records: Records) -> None:
-        """The same for columns."""
+    async def send_records(self, topic: str, partition: int, records: Records, headers: Texts = NO_HEADERS) -> None:
+        """The same for columns; headers: as `streams.sending.batches_of` takes them."""
         if before := self._before.get((topic, partition)):
             items = zip(records.keys.to_list(), records.values.to_list(), strict=True)
-            records = records.take(np.flatnonzero([not self._is_repeat(before, *item) for item in items]))
+            which = np.flatnonzero([not self._is_repeat(before, *item) for item in items])
+            records, headers = records.take(which), headers.take(which) if headers.count else headers
         with self.troubles.named("the broker", "the broker does not take what the worker sends"):
-            for batch in batches_of(records):
+            for batch in batches_of(records, headers):
                 self._sent[partition].append(await _send_batch(self.producer, batch, topic, partition))
 
     async def send_tick(self, partition: int, timestamp: int) -> None:
@@ -218,24 +216,3 @@ async def _send_batch(producer: AIOKafkaProducer, builder: BatchBuilder, topic: 
         except KafkaTimeoutError:  # the batch before it still waits for the broker; this one was not queued
             continue
         return Sent(topic, partition, builder.record_count(), acknowledged)
-
-
-def rfc3339(time_ms: int) -> str:
-    """An instant as text, UTC.
-
-    >>> rfc3339(0)
-    '1970-01-01T00:00:00.000Z'
-    """
-    return f"{np.datetime64(time_ms, 'ms')}Z"
-
-
-def cloud_event(id_: str, rule: str, time_ms: int) -> list[tuple[str, bytes]]:
-    """Headers of CloudEvents 1.0 in Kafka's binary mode."""
-    return [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", id_.encode()),
-        ("ce_source", b"/zhice"),
-        ("ce_type", f"zhice.trigger.{rule}".encode()),
-        ("ce_time", rfc3339(time_ms).encode()),
-        ("content-type", b"application/json"),
-    ]

@@ -14,6 +14,7 @@ from aiokafka.record.util import calc_crc32c
 
 from models.record_batches import ATTRIBUTES_AT, HEADER_BYTES, LENGTH_END, MAGIC, batch_end, write_records
 from models.records import Records
+from models.texts import Texts
 
 BATCH_BYTES: Final = 1_000_000  # of a batch, at most; Kafka's brokers take 1 MiB
 TRANSACTIONAL: Final = 0x10  # attribute
@@ -23,12 +24,15 @@ _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _PRODUCER: Final = struct.Struct(">qhi")
 _NO_EPOCH: Final = -1
 _NO_PRODUCER: Final = (-1, -1, 0)
+NO_HEADERS: Final = Texts.of([])
 
 
 class WholeBatch(BatchBuilder):  # type: ignore[misc]
     """Rows first … end - 1 of records as a batch; nothing can be added to it."""
 
-    def __init__(self, records: Records, first: int, end: int, payload_bytes: int, transactional: bool) -> None:
+    def __init__(
+        self, records: Records, headers: Texts, first: int, end: int, payload_bytes: int, transactional: bool
+    ) -> None:
         count, times = end - first, records.timestamp[first:end]
         self._closed, self._relative_offset = True, count
         self._buffer = bytearray(HEADER_BYTES + payload_bytes)
@@ -38,7 +42,7 @@ class WholeBatch(BatchBuilder):  # type: ignore[misc]
             *(0, length, _NO_EPOCH, MAGIC, 0, attributes, count - 1),
             *(int(times[0]), int(times.max()), *_NO_PRODUCER, count),
         )
-        write_records(records, first, end, np.frombuffer(self._buffer, np.uint8)[HEADER_BYTES:])
+        write_records(records, headers, first, end, np.frombuffer(self._buffer, np.uint8)[HEADER_BYTES:])
 
     def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
         _PRODUCER.pack_into(self._buffer, PRODUCER_AT, producer_id, producer_epoch, base_sequence)
@@ -51,12 +55,15 @@ class WholeBatch(BatchBuilder):  # type: ignore[misc]
         return self._buffer
 
 
-def batches_of(records: Records, *, transactional: bool = False) -> Iterator[WholeBatch]:
-    """The records in as few batches as fit; of headers they have only that of a tick. Offsets do not matter."""
+def batches_of(records: Records, headers: Texts = NO_HEADERS, *, transactional: bool = False) -> Iterator[WholeBatch]:
+    """The records in as few batches as fit. Offsets do not matter.
+
+    headers: of each record, as `models.record_batches.write_records` has them; without them only ticks have one.
+    """
     first = 0
     while first < records.count:
-        end, size = batch_end(records, first, BATCH_BYTES - HEADER_BYTES)
-        yield WholeBatch(records, first, end, size, transactional)
+        end, size = batch_end(records, headers, first, BATCH_BYTES - HEADER_BYTES)
+        yield WholeBatch(records, headers, first, end, size, transactional)
         first = end
 
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Final, Protocol
@@ -28,6 +28,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from models.catalogue import Rule
 from models.outputs import BatchOutput
 from models.plan import Status
 from models.shard import Shard
@@ -43,7 +44,8 @@ EVENT_STATUS: Final = {Status.APPLIED: "applied", Status.DUPLICATE: "duplicate",
 class Telemetry:
     """The counters and times of one worker, and which partitions are assigned to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        self._rules = rules
         self.registry = CollectorRegistry()
         self.partitions: set[int] | None = None  # assigned to the worker; None before it is in the group
         self.standby_behind: Callable[[], int | None] = _none  # records of the state that a standby has yet to read
@@ -93,11 +95,11 @@ class Telemetry:
             counter.inc(counts[status])
         for reason, count in Tally(row.reason.value for row in output.columns.bad_rows).items():
             self._bad_rows.labels(reason).inc(count)
-        made = Tally((d.rule, d.channel, d.acted, d.gate or "") for d in output.decisions)
-        for (rule, channel, acted, gate), count in made.items():
+        made = Tally((rule.name, rule.channel, gate) for rule, gate in output.decisions.outcomes(self._rules))
+        for (rule, channel, gate), count in made.items():
             self._candidates.labels(rule).inc(count)
-            self._decisions.labels(rule, str(acted).lower(), gate).inc(count)
-            if acted:
+            self._decisions.labels(rule, str(gate is None).lower(), gate or "").inc(count)
+            if gate is None:
                 self._triggers.labels(rule, channel).inc(count)
 
     def strays(self, partition: int, count: int) -> None:

@@ -58,7 +58,7 @@ class Worker:
 
     def __init__(self, settings: Settings, layout: Layout, lake: Lake) -> None:
         self.settings, self.layout, self.lake = settings, layout, lake
-        self.troubles, self.telemetry = Troubles(), Telemetry()
+        self.troubles, self.telemetry = Troubles(), Telemetry(layout.catalogue.rules)
         self.access = Access(settings, self.troubles)
         self.outputs = Outputs(settings, layout.catalogue, self.troubles)
         self.decoder = Decoder(layout.event_layout)

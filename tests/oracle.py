@@ -11,7 +11,7 @@ import hashlib
 from typing import Any
 
 from models.catalogue import Catalogue, Feature, Journey, Rule
-from models.decisions import Evidence, Transition
+from models.published import Evidence, Transition
 from tests.oracle_decisions import Candidate, Decisions
 from tests.oracle_events import Event, decode, is_tick, time_of, to_float
 from tests.oracle_expressions import Value, evaluate, holds, names_read

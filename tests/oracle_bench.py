@@ -8,12 +8,13 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from models.catalogue import Catalogue, load
-from models.decisions import Decision
 from models.decoding import Decoder
 from models.layout import Layout
+from models.published import Decision
 from models.records import Records
 from models.shard import Shard
 from tests.oracle import Oracle
+from tests.small_logs import decided
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOON = 1_710_000_000_000 // DAY * DAY + 12 * HOUR  # 2024-03-09 12:00 UTC
@@ -64,7 +65,7 @@ def engine_decides(declared: str, log: Log, zone: str = "UTC") -> list[Decision]
     """What the engine decides in a log, which is one batch."""
     layout = Layout.compile(catalogue_of(declared, zone))
     columns = Decoder(layout.event_layout).columns(TOPIC, PARTITION, Records.of(log.records))
-    return list(Shard(layout, TOPIC, PARTITION).process(columns).decisions)
+    return decided(Shard(layout, TOPIC, PARTITION).process(columns), layout.catalogue)
 
 
 class Log:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from models.catalogue import Catalogue, ContactLimit, Holdout, QuietHours, Rule
-from models.decisions import Decision, Evidence
 from models.policies import Policy
+from models.published import Decision, Evidence
 from tests.oracle_state import CUSTOMER, Cause, Row
 from tests.oracle_windows import DAY_MS, HOUR_MS, MINUTE_MS, duration_ms, offset_ms
 

@@ -9,10 +9,14 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+import msgspec
+
+from models import decision_records
 from models.catalogue import Catalogue, load
 from models.decoding import Decoder
 from models.layout import Layout
 from models.outputs import BatchOutput
+from models.published import Decision
 from models.records import Records
 from models.shard import Shard
 from sinks.lake import TABLES, connect
@@ -55,6 +59,12 @@ def outputs(catalogue: Catalogue, log: Sequence[LogRecord], batch: int = 100, pa
     decoder, shard = Decoder(layout.event_layout), Shard(layout, TOPIC, partition)
     parts = [log[first : first + batch] for first in range(0, len(log), batch)]
     return [*(shard.process(decoder.columns(TOPIC, partition, Records.of(part))) for part in parts), shard.finish()]
+
+
+def decided(output: BatchOutput, catalogue: Catalogue) -> list[Decision]:
+    """The decisions as they are published."""
+    values = decision_records.records_of(output.decisions, decision_records.pieces_of(catalogue), output.clock).values
+    return [msgspec.json.decode(value or b"", type=Decision) for value in values.to_list()]
 
 
 def lake_rows(path: Path) -> dict[str, list[str]]:

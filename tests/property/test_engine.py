@@ -23,6 +23,7 @@ from models.plan import SnapshotColumn
 from models.records import Records
 from models.shard import Shard
 from tests.oracle import Oracle
+from tests.small_logs import decided
 from tests.strategies import Case, cases
 from tests.strategies_log import Record
 
@@ -61,7 +62,7 @@ class Outputs:
 
     def add(self, output: Any) -> None:
         self.transitions += map(msgspec.to_builtins, output.transitions.structs(self.case.catalogue, output.columns))
-        self.decisions += map(msgspec.to_builtins, output.decisions)
+        self.decisions += map(msgspec.to_builtins, decided(output, self.case.catalogue))
         for snapshot in output.snapshots:
             self.snapshots += self._snapshot_rows(snapshot)
         self.metrics += self._metric_rows(output.metrics)

@@ -15,10 +15,12 @@ from models.decoding import Decoder
 from models.layout import Layout
 from models.records import Records
 from models.shard import Shard
+from models.texts import Texts
 from sinks.rows import RowMaker
 from streams import outputs, sending
 from streams.outputs import Item, Outputs
 from streams.routing import partition_of
+from streams.sending import NO_HEADERS
 from streams.troubles import Troubles
 from tests.simulation.brokers import SimBatch, Stored
 from tests.simulation.delta import DeltaFiles, SimLake
@@ -42,11 +44,11 @@ class Recorder(Outputs):
     async def send(self, topic: str, partition: int, timestamp: int, items: Iterable[Item]) -> None:
         self.values[topic] += [value or b"" for _, value, _ in items]
 
-    async def send_records(self, topic: str, partition: int, records: Records) -> None:
+    async def send_records(self, topic: str, partition: int, records: Records, headers: Texts = NO_HEADERS) -> None:
         self.values[topic] += [value or b"" for value in records.values.to_list()]
 
 
-def batches_of(records: Records, *, transactional: bool = False) -> Iterator[SimBatch]:
+def batches_of(records: Records, headers: Texts = NO_HEADERS, *, transactional: bool = False) -> Iterator[SimBatch]:
     """In the place of `streams.sending.batches_of`."""
     batch = SimBatch()
     for one in map(records.record, range(records.count)):

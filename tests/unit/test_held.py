@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from models.catalogue import Catalogue, load
-from models.decisions import Decision
 from models.decoding import Decoder
 from models.held import HELD_ROWS
 from models.layout import Layout
 from models.pages import PageError
+from models.published import Decision
 from models.records import Records
 from models.shard import Shard
-from tests.small_logs import DAY, HOUR, START, TOPIC, records
+from tests.small_logs import DAY, HOUR, START, TOPIC, decided, records
 
 RECORD_BYTES = 1_000_000  # what Kafka takes by default
 NOON, NIGHT = START + 12 * HOUR, START + 22 * HOUR
@@ -89,7 +89,8 @@ class Worker:
         log = records({"event_id": f"e{self.offset + number}", **event} for number, event in enumerate(events))
         log = [one._replace(offset=self.offset + number) for number, one in enumerate(log)]
         self.offset += len(log)
-        return self.shard.process(self.decoder.columns(TOPIC, 0, Records.of(log))).decisions
+        output = self.shard.process(self.decoder.columns(TOPIC, 0, Records.of(log)))
+        return decided(output, self.layout.catalogue)
 
     def checkpoint(self) -> list[bytes]:
         """The keys that were written."""

@@ -94,7 +94,7 @@ def test_everything_that_came_out_can_be_read(tmp_path: Path, made: list[BatchOu
         "events": 600,
         "transitions": sum(len(output.transitions) for output in made),
         "decisions": sum(len(output.decisions) for output in made),
-        "triggers": sum(decision.acted for output in made for decision in output.decisions),
+        "triggers": sum(int(output.decisions.acted.sum()) for output in made),
         "features": sum(len(snapshot) for output in made for snapshot in output.snapshots),
         "bad_rows": 0,
         "metrics": sum(len(output.metrics) for output in made),

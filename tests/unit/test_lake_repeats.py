@@ -12,7 +12,7 @@ from models.catalogue import Catalogue, load
 from models.outputs import BatchOutput
 from sinks.lake import connect
 from sinks.writer import Lake, LakeError
-from tests.small_logs import SMALL, START, lake_rows, outputs, random_records, records, small_catalogue
+from tests.small_logs import SMALL, START, decided, lake_rows, outputs, random_records, records, small_catalogue
 
 NIGHT = '[[quiet_hours]]\nname = "night"\nkinds = ["marketing", "service"]\nfrom = "18:00"\nuntil = "10:00"\n'
 
@@ -26,7 +26,7 @@ def quiet_catalogue() -> Catalogue:
 @pytest.fixture(scope="module")
 def made() -> list[BatchOutput]:
     found = outputs(quiet_catalogue(), random_records(5, 600))
-    decisions = [one for output in found for one in output.decisions]
+    decisions = [one for output in found for one in decided(output, quiet_catalogue())]
     assert len([one for one in decisions if one.moment > one.evidence.offset]) > 10
     return found
 
@@ -58,7 +58,7 @@ def test_what_was_held_over_a_commit_is_no_repeat(tmp_path: Path, made: list[Bat
     over = [
         number
         for number, output in enumerate(small)
-        if any(one.evidence.offset < output.first_offset for one in output.decisions)
+        if any(one.evidence.offset < output.first_offset for one in decided(output, quiet_catalogue()))
     ]
     assert len(over) > 3
     _write(tmp_path / "whole", made)

@@ -14,7 +14,7 @@ from models.layout import Layout
 from models.outputs import BatchOutput
 from models.records import Records
 from models.shard import Shard
-from tests.small_logs import DAY, HOUR, MINUTE, SMALL, START, TOPIC, LogRecord, random_records, records
+from tests.small_logs import DAY, HOUR, MINUTE, SMALL, START, TOPIC, LogRecord, decided, random_records, records
 
 TEXT = SMALL.read_text(encoding="utf-8")
 MORE_FEATURES = """
@@ -175,7 +175,7 @@ def test_timers_run_on_and_what_is_past_does_not_fire_again() -> None:
     moved = Worker(catalogue(TEXT)).feed(log[:2]).restart(catalogue(shorter)).feed(log[2:])
     entered = [(one["to_stage"], one["entered_at"]) for one in moved.transitions() if one["journey"] == "loan"]
     assert entered == [("apply", START), ("abandoned", START + 20 * MINUTE)]
-    rules = [decision.rule for output in moved.outputs for decision in output.decisions]
+    rules = [decision.rule for output in moved.outputs for decision in decided(output, moved.layout.catalogue)]
     assert rules.count("loan_nudge") == 1
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from models.decisions import Decision
+from models.published import Decision
 from tests.oracle_bench import (
     DAY,
     HOUR,

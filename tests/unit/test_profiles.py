@@ -18,10 +18,11 @@ from models import profiles
 from models.decoding import Decoder
 from models.layout import Layout, text_of
 from models.names import group_of
-from models.profile_records import PARTS, Instances, Shape, Values, names_of, records_of, shown
+from models.profile_records import PARTS, Instances, names_of, records_of, shape_of
 from models.records import Records
 from models.shard import Shard
 from models.texts import Texts
+from models.value_texts import Values, shown
 from streams.catalogues import read_catalogue
 from streams.record_files import read_records
 from streams.routing import Router
@@ -78,7 +79,7 @@ def test_rows_at_once_are_shown_as_each_value_is() -> None:
     """As `text_of` shows what a decision read: NULL, what is true, and strings that are declared or not."""
     values = (nan, 0.0, -1.0)  # what a value of any type may be
     for entity in LAYOUT.entities:
-        names, shape = entity.profile_names, Shape.of(entity, LAYOUT.profile_types)
+        names, shape = entity.profile_names, shape_of(entity, LAYOUT.profile_types)
         rows = np.array([[values[(first + number) % 3] for number in range(len(names))] for first in range(3)])
         texts = shown(3, [Values(shape, np.array([2, 0, 1]), rows)])
         for row, number in zip(rows.tolist(), (2, 0, 1), strict=True):
@@ -116,7 +117,7 @@ NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 def test_any_profiles_are_the_json_that_msgspec_makes_of_them(rows: list[Any]) -> None:
     """Ids with any characters, any numbers, customers with and without instances of two entities."""
     entities = [LAYOUT.entities[1], LAYOUT.entities[1]]
-    shape = Shape.of(LAYOUT.entities[0], LAYOUT.profile_types)
+    shape = shape_of(LAYOUT.entities[0], LAYOUT.profile_types)
     types = [LAYOUT.profile_types[name] for name in LAYOUT.entities[0].profile_names]
     numeric = [number for number, kind in enumerate(shape.kinds.tolist()) if kind == 0]
     owned = [(owner, int(second), id_, number) for owner, row in enumerate(rows) for second, id_, number in row[1]]

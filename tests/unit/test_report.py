@@ -12,7 +12,7 @@ from sinks.lake import connect
 from sinks.report import effects
 from sinks.writer import Lake
 from streams.cli import main
-from tests.small_logs import DAY, HOUR, START, outputs, records
+from tests.small_logs import DAY, HOUR, START, decided, outputs, records
 
 NOON = START + 12 * HOUR
 CUSTOMERS = [f"c{number}" for number in range(60)]
@@ -91,8 +91,8 @@ def log() -> list[dict[str, object]]:
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bank, place = load({"bank.toml": BANK}), tmp_path_factory.mktemp("lake")
     events = log()
-    decided = [one for output in outputs(bank, records(events)) for one in output.decisions]
-    clicked = next(one.id for one in decided if one.acted and one.rule == "resume")
+    decisions = [one for output in outputs(bank, records(events)) for one in decided(output, bank)]
+    clicked = next(one.id for one in decisions if one.acted and one.rule == "resume")
     answer = {"event": "clicked", "at": NOON + 70 * DAY, "customer_id": "c1", "properties": {"trigger_id": clicked}}
     writer = Lake(place, bank)
     for output in outputs(bank, records([*events, answer, {**answer, "event_id": "again"}])):

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from models.bad_rows import BadRow, Reason
-from models.decisions import Decision, Transition, Trigger
 from models.events import MAX_EVENT_TIME_MS, MAX_ID_CHARS, MIN_EVENT_TIME_MS, Event
+from models.published import Decision, Transition, Trigger
 from models.schema import DIALECT, schemas
 
 EVENTS: dict[str, Any] = {

@@ -17,14 +17,15 @@ from typing import Any
 import pytest
 
 from models.catalogue import Catalogue, load
-from models.decisions import Decision, Transition
 from models.decoding import Decoder
 from models.layout import Layout
+from models.published import Decision, Transition
 from models.records import Record, Records
 from models.shard import Shard
 from streams.bank import DAY_MS
 from streams.record_files import read_records
 from streams.simulate import SimulationSettings, plan, records, write_file
+from tests.small_logs import decided
 
 ROOT = Path(__file__).parents[2]
 BANK = SimulationSettings(seed=7, customers=8_000, days=90, events=120_000)
@@ -250,7 +251,7 @@ def outcome(bank: list[SimRecord], catalogue: Catalogue) -> tuple[list[Transitio
         batch = [Record(first + n, *record) for n, record in enumerate(bank[first : first + 10_000])]
         out = shard.process(decoder.columns("zhice.events", 0, Records.of(batch)))
         transitions += out.transitions.structs(catalogue, out.columns)
-        decisions += out.decisions
+        decisions += decided(out, catalogue)
     return transitions, decisions
 
 
