@@ -35,7 +35,7 @@ WAITS = ("selectors.py", "wait (threading.py", "_worker (concurrent/futures/thre
 STEPS = {  # of places in the code, the first that fits
     "decode to columns": ("models/decod", "models/json_scan", "models/columns", "models/strays"),
     "decisions": ("models/judge", "models/gates", "models/held", "models/decisions", "models/contacts", "candidate"),
-    "profiles": ("models/profiles",),
+    "profiles": ("models/profiles", "models/profile_records"),
     "checkpoint": (
         *("models/pages", "models/shard_state", "dump (models/shard", "streams/checkpoints", "streams/state_log"),
         "_cut (streams/worker",

@@ -225,6 +225,8 @@ def tables(catalogue: Any) -> list[Any]:
 class Telemetry:
     """streams.telemetry.Telemetry counts for Prometheus; here nobody asks."""
 
+    def __init__(self, rules: Any) -> None: ...
+
     def batch(self, output: Any) -> None: ...
 
     def checkpointed(self, took_s: float) -> None: ...
@@ -239,12 +241,11 @@ class Telemetry:
 class ToyKit:
     """Thousands of seeds a minute."""
 
-    layout = SimpleNamespace(event_layout=None, catalogue=None)
+    layout = SimpleNamespace(event_layout=None, catalogue=SimpleNamespace(journeys=(), rules=()))
 
     def patches(self) -> list[Any]:
         return [
             mock.patch.object(outputs.Outputs, "publish", publish),
-            mock.patch.object(outputs.transition_records, "pieces_of", lambda catalogue: None),
             mock.patch.object(worker, "Decoder", Decoder),
             mock.patch.object(worker.Worker, "_keep_strays", lambda self, columns, records: None),
             mock.patch.object(worker, "Telemetry", Telemetry),
