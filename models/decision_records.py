@@ -1,4 +1,4 @@
-"""Decisions and triggers as the records that are published: in bulk, the same bytes as msgspec gives of each."""
+"""Decisions and triggers as the records that are published, in bulk: `published.Decision` and `Trigger` as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence as it is published, JSON, of many candidates at once; the same bytes as msgspec gives of each `Evidence`."""
+"""Evidence as it is published, of many candidates at once: `published.Evidence` as JSON, with numbers as orjson's."""
 
 from __future__ import annotations
 
