@@ -14,9 +14,10 @@ from models.layout import RuleLayout
 from models.plan import CandidateColumn
 from models.shard_rows import Rows
 
-IDENTITY: Final = [CandidateColumn.RECORD, CandidateColumn.RULE, CandidateColumn.CUSTOMER, CandidateColumn.INSTANCE]
-AS_IT_IS: Final = [CandidateColumn.CLOCK, CandidateColumn.GATES, CandidateColumn.SEQ]
-NO_DEADLINE: Final = -1  # before any that can be
+NONE: Final = -1  # where the engine has NaN: before any time that can be
+_RECORD, _RULE, _CUSTOMER = map(int, (CandidateColumn.RECORD, CandidateColumn.RULE, CandidateColumn.CUSTOMER))
+_INSTANCE, _DEADLINE, _CLOCK = map(int, (CandidateColumn.INSTANCE, CandidateColumn.DEADLINE, CandidateColumn.CLOCK))
+_GATES, _SEQ = map(int, (CandidateColumn.GATES, CandidateColumn.SEQ))
 
 
 class Candidates:
@@ -31,13 +32,13 @@ class Candidates:
         """Rows of the engine's buffer, float64[m, CandidateColumn …], in words."""
         if not len(buffer):
             return []
-        record, rule, customer, instance = buffer[:, IDENTITY].astype(np.int64).T
-        clock, gates, seq = buffer[:, AS_IT_IS].astype(np.int64).T
+        head = buffer[:, : CandidateColumn.VALUES]
+        numbers = np.where(np.isnan(head), NONE, head).astype(np.int64).T
+        record, rule, customer, deadline = numbers[_RECORD], numbers[_RULE], numbers[_CUSTOMER], numbers[_DEADLINE]
         keyed = self._keyed[rule]
-        row = np.where(keyed, instance, customer)
+        row = np.where(keyed, numbers[_INSTANCE], customer)
         customers, entity_ids = self._rows.names_of(keyed, row)
-        deadline, offset = buffer[:, CandidateColumn.DEADLINE], columns.offset[record]
-        due = np.where(np.isnan(deadline), NO_DEADLINE, deadline).astype(np.int64)
+        offset = columns.offset[record]
         caused = [columns.texts(field).take(record) for field in (Field.EVENT_ID, Field.EVENT)]
         found = zip(
             rule.tolist(),
@@ -46,12 +47,12 @@ class Candidates:
             row.tolist(),
             customers.to_list(),
             entity_ids.to_list(),
-            np.where(due == NO_DEADLINE, columns.event_time[record], due).tolist(),
-            due.tolist(),
-            clock.tolist(),
-            gates.tolist(),
+            np.where(deadline == NONE, columns.event_time[record], deadline).tolist(),
+            deadline.tolist(),
+            numbers[_CLOCK].tolist(),
+            numbers[_GATES].tolist(),
             buffer[:, CandidateColumn.SCORE].tolist(),
-            seq.tolist(),
+            numbers[_SEQ].tolist(),
             self._evidence.of(buffer, rule, caused, offset).to_list(),
             strict=True,
         )
@@ -76,7 +77,7 @@ class Candidates:
         return Candidate(
             rule=self._rules[rule],
             offset=offset,
-            deadline=None if deadline == NO_DEADLINE else deadline,
+            deadline=None if deadline == NONE else deadline,
             moment=offset,
             customer_row=customer_row,
             row=row,

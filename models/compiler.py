@@ -41,11 +41,12 @@ class Column:
 
 @dataclass
 class Predicates:
-    """Compiles expressions; a predicate's number is that of its program and of its inputs."""
+    """Compiles expressions; a predicate's number is that of its program and of its inputs; each is there once."""
 
     programs: list[Ops] = field(default_factory=list)
     inputs: list[list[tuple[Input, int, int]]] = field(default_factory=list)
     registers: int = 1
+    _numbers: dict[tuple[object, ...], int] = field(default_factory=dict)
 
     def add(self, text: str, columns: Mapping[str, Column]) -> tuple[int, dict[str, int]]:
         """Compile one expression; returns its number and the register of every name it reads, through tags too."""
@@ -61,10 +62,12 @@ class Predicates:
         return self._append(program)
 
     def _append(self, program: _Program) -> tuple[int, dict[str, int]]:
-        self.programs.append(program.ops)
-        self.inputs.append(program.inputs)
+        number = self._numbers.setdefault((tuple(program.ops), tuple(program.inputs)), len(self.programs))
+        if number == len(self.programs):
+            self.programs.append(program.ops)
+            self.inputs.append(program.inputs)
         self.registers = max(self.registers, len(program.register_of))
-        return len(self.programs) - 1, program.register_of
+        return number, program.register_of
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays of `Plan` that hold programs and inputs."""
@@ -128,28 +131,36 @@ class Accumulator:
         return max(self.windows, default=0)
 
     @property
+    def ring(self) -> tuple[int, int]:
+        """How long a tile is, ms, and how many there are."""
+        return self.tile_ms, self.tiles
+
+    @property
     def cells(self) -> int:
         return accumulator_cells(self.aggregate, self.tiles)
 
 
 def accumulators(
-    features: Sequence[Feature], entity_number: Mapping[str, int]
+    features: Sequence[Feature], entity_number: Mapping[str, int], event_number: Mapping[str, int]
 ) -> tuple[list[Accumulator], list[int], list[int]]:
-    """Accumulators, and for each feature the number of its own and its window in tiles (0: lifetime)."""
-    by_key: dict[tuple[object, ...], int] = {}
-    found: list[Accumulator] = []
-    of_feature, tiles_of_feature = [], []
+    """Accumulators, and for each feature the number of its own and its window in tiles (0: lifetime).
+
+    Those that the same events feed follow one another, and of them those under the same predicate: they lie side by
+    side in a row, and what is the same for several is worked out once.
+    """
+    by_key: dict[tuple[object, ...], Accumulator] = {}
+    own, tiles_of_feature = [], []
     for feature in features:
         tile_ms = feature.tile_ms or 0
         entity, aggregate = entity_number[feature.entity], Aggregate[feature.aggregate.upper()]
         key = (entity, aggregate, tuple(sorted(feature.on)), feature.where, feature.value, tile_ms)
-        if key not in by_key:
-            by_key[key] = len(found)
-            found.append(Accumulator(entity, aggregate, tuple(feature.on), feature.where, feature.value, tile_ms))
-        number = by_key[key]
+        new = Accumulator(entity, aggregate, tuple(feature.on), feature.where, feature.value, tile_ms)
+        own.append(by_key.setdefault(key, new))
         tiles = feature.window_ms // tile_ms if feature.window_ms else 0
         if tiles:
-            found[number].windows.append(tiles)
-        of_feature.append(number)
+            own[-1].windows.append(tiles)
         tiles_of_feature.append(tiles)
-    return found, of_feature, tiles_of_feature
+    fed_by = {on: [event_number[event] for event in on] for on in {a.on for a in by_key.values()}}
+    found = sorted(by_key.values(), key=lambda a: (fed_by[a.on], a.where or "", a.ring, a.aggregate))
+    number_of = {id(accumulator): number for number, accumulator in enumerate(found)}
+    return found, [number_of[id(accumulator)] for accumulator in own], tiles_of_feature

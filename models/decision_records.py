@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from models import catalogue_names
-from models.decisions import DecisionColumn, Decisions
+from models.decisions import DecisionColumn, Decisions, DecisionText
 from models.jit import kernel
 from models.json_write import MAX_ESCAPED, MAX_INT_BYTES, put_bytes, put_int, put_text
 from models.records import Records
@@ -39,6 +38,8 @@ _FIXED: Final = (
 _OF_RULE: Final = len(_FIXED)
 _BEFORE_CUSTOMER, _BEFORE_ENTITY, _BEFORE_OUTCOME, _PIECES = range(4)  # those of a rule, and their number
 _EDGES: Final = len(b'""')
+_ESCAPED: Final = [DecisionText.CUSTOMER_ID, DecisionText.ENTITY_ID, DecisionText.GATE]
+_ID_TEXT, _CUSTOMER_ID, _ENTITY_ID, _GATE, _GATES_TEXT, _EVIDENCE_TEXT = map(int, DecisionText)
 
 
 class Pieces(NamedTuple):
@@ -66,50 +67,41 @@ def _pieces(catalogue: Catalogue, rule: Rule) -> tuple[bytes, ...]:
     )
 
 
-def records_of(decisions: Decisions, pieces: Pieces, clock: int) -> Records:
-    """A record of each decision, keyed by customer, with the timestamp `clock` (ms)."""
-    return _records(decisions, np.arange(len(decisions)), pieces, clock, False)
-
-
-def triggers_of(decisions: Decisions, pieces: Pieces, clock: int) -> Records:
-    """A record of the trigger of each decision that acts."""
-    return _records(decisions, np.flatnonzero(decisions.acted), pieces, clock, True)
-
-
-def _records(decisions: Decisions, which: NDArray[np.int64], pieces: Pieces, clock: int, triggers: bool) -> Records:
-    texts = [one.take(which) for one in decisions.texts()]
-    escaped = (decisions.customers, decisions.entity_ids, decisions.gate)
-    room = len(which) * (pieces.longest + _INTS * MAX_INT_BYTES + _EDGES * len(escaped))
-    room += sum(int((MAX_ESCAPED * one.size[which].clip(0)).sum()) for one in escaped)
-    room += sum(int(one.size.clip(0).sum()) for one in texts)
-    records = Records.blank(np.empty(room, np.uint8), len(which))
+def records_of(decisions: Decisions, pieces: Pieces, clock: int, *, triggers: bool = False) -> Records:
+    """A record each, keyed by customer, with the timestamp `clock` (ms): of the decision, or of its trigger."""
+    size = decisions.size.clip(0)
+    room = int(size.sum() + size[DecisionText.CUSTOMER_ID].sum() + (MAX_ESCAPED * size[_ESCAPED]).sum())
+    room += len(decisions) * (pieces.longest + _INTS * MAX_INT_BYTES + _EDGES * len(_ESCAPED))
+    records = Records.blank(np.empty(room, np.uint8), len(decisions))
     records.timestamp[:] = clock
-    _write(pieces.texts, decisions.numbers[which], *texts, triggers, records)
+    texts, numbers = pieces.texts, decisions.numbers
+    _write(texts, numbers, decisions.data, decisions.start, decisions.size, triggers, records)
     return records
 
 
 @kernel
-def _write(texts, numbers, ids, customers, entity_ids, gate, gates, evidence, triggers, records):
+def _write(texts, numbers, data, of, long, triggers, records):
+    """of, long: start and size of the texts of `Decisions`, which are in `data`."""
     target, at = records.data, 0
     pieces, start, size = texts
     for i in range(len(numbers)):
         rule = _OF_RULE + _PIECES * numbers[i, _RULE]
-        records.key_start[i], records.key_size[i] = at, customers.size[i]
-        at = put_bytes(customers.data, customers.start[i], customers.size[i], target, at)
+        records.key_start[i], records.key_size[i] = at, long[_CUSTOMER_ID, i]
+        at = put_bytes(data, of[_CUSTOMER_ID, i], long[_CUSTOMER_ID, i], target, at)
         records.value_start[i] = at
         at = put_bytes(pieces, start[_ID], size[_ID], target, at)
-        at = put_bytes(ids.data, ids.start[i], ids.size[i], target, at)
+        at = put_bytes(data, of[_ID_TEXT, i], long[_ID_TEXT, i], target, at)
         at = put_bytes(pieces, start[rule + _BEFORE_CUSTOMER], size[rule + _BEFORE_CUSTOMER], target, at)
-        at = put_text(customers.data, customers.start[i], customers.size[i], target, at)
+        at = put_text(data, of[_CUSTOMER_ID, i], long[_CUSTOMER_ID, i], target, at)
         at = put_bytes(pieces, start[rule + _BEFORE_ENTITY], size[rule + _BEFORE_ENTITY], target, at)
-        at = put_text(entity_ids.data, entity_ids.start[i], entity_ids.size[i], target, at)
+        at = put_text(data, of[_ENTITY_ID, i], long[_ENTITY_ID, i], target, at)
         at = put_bytes(pieces, start[rule + _BEFORE_OUTCOME], size[rule + _BEFORE_OUTCOME], target, at)
         if not triggers:
-            outcome = _ACTED if gate.size[i] == NULL else _HELD_BACK
+            outcome = _ACTED if long[_GATE, i] == NULL else _HELD_BACK
             at = put_bytes(pieces, start[outcome], size[outcome], target, at)
-            at = put_text(gate.data, gate.start[i], gate.size[i], target, at)
+            at = put_text(data, of[_GATE, i], long[_GATE, i], target, at)
             at = put_bytes(pieces, start[_GATES], size[_GATES], target, at)
-            at = put_bytes(gates.data, gates.start[i], gates.size[i], target, at)
+            at = put_bytes(data, of[_GATES_TEXT, i], long[_GATES_TEXT, i], target, at)
         at = put_int(numbers[i, _EVENT_TIME], target, put_bytes(pieces, start[_AT_EVENT], size[_AT_EVENT], target, at))
         at = put_bytes(pieces, start[_AT_DECISION], size[_AT_DECISION], target, at)
         at = put_int(numbers[i, _DECIDED_AT], target, at)
@@ -119,7 +111,7 @@ def _write(texts, numbers, ids, customers, entity_ids, gate, gates, evidence, tr
             )
         at = put_int(numbers[i, _EXPIRES_AT], target, put_bytes(pieces, start[_EXPIRES], size[_EXPIRES], target, at))
         at = put_bytes(pieces, start[_EVIDENCE], size[_EVIDENCE], target, at)
-        at = put_bytes(evidence.data, evidence.start[i], evidence.size[i], target, at)
+        at = put_bytes(data, of[_EVIDENCE_TEXT, i], long[_EVIDENCE_TEXT, i], target, at)
         if not triggers:
             at = put_int(numbers[i, _SEQ], target, put_bytes(pieces, start[_OF_RECORD], size[_OF_RECORD], target, at))
         at = put_bytes(pieces, start[_END], size[_END], target, at)

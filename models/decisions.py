@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.gates import Candidate, decision_id
-from models.texts import NULL, Ints, Texts, joined
+from models.texts import NULL, Bytes, Ints, Texts
 
 if TYPE_CHECKING:
     from models.catalogue import Catalogue, Rule
@@ -23,7 +23,7 @@ _json = msgspec.json.Encoder().encode
 class DecisionColumn(IntEnum):
     """Columns of `Decisions.numbers`. Times in ms; OFFSET is that of the record that caused it."""
 
-    RULE = 0
+    RULE = 0  # its number in the catalogue
     EVENT_TIME = 1
     DECIDED_AT = 2
     MOMENT = 3
@@ -32,24 +32,35 @@ class DecisionColumn(IntEnum):
     SEQ = 6
 
 
+class DecisionText(IntEnum):
+    """Rows of `Decisions.start` and `size`."""
+
+    ID = 0
+    CUSTOMER_ID = 1
+    ENTITY_ID = 2  # NULL: the customer itself
+    GATE = 3  # that failed; NULL where it acts
+    GATES = 4  # JSON
+    EVIDENCE = 5  # JSON
+
+
 @dataclass(slots=True)
 class Decisions:
     """n decisions, in order.
 
-    numbers: int64[n, DecisionColumn]; ids, customers, entity_ids (NULL: the customer itself): texts; gate: that failed,
-    NULL where it acts; gates, evidence: JSON.
+    numbers: int64[n, DecisionColumn]; data: uint8; start, size: int64[DecisionText, n], spans of `data` (see `Texts`).
     """
 
     numbers: Ints
-    ids: Texts
-    customers: Texts
-    entity_ids: Texts
-    gate: Texts
-    gates: Texts
-    evidence: Texts
+    data: Bytes
+    start: Ints
+    size: Ints
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def texts(self, which: DecisionText) -> Texts:
+        """One of its texts, of all."""
+        return Texts(self.data, self.start[which], self.size[which])
 
     @property
     def rule(self) -> Ints:
@@ -59,43 +70,51 @@ class Decisions:
     @property
     def acted(self) -> NDArray[np.bool_]:
         """Whether all gates passed."""
-        acted: NDArray[np.bool_] = self.gate.size == NULL
+        acted: NDArray[np.bool_] = self.size[DecisionText.GATE] == NULL
         return acted
+
+    def triggers(self) -> Decisions:
+        """Those that act."""
+        acted = self.acted
+        if acted.all():
+            return self
+        return Decisions(self.numbers[acted], self.data, self.start[:, acted], self.size[:, acted])
 
     def outcomes(self, rules: Sequence[Rule]) -> Iterator[tuple[Rule, str | None]]:
         """The rule of each, and the gate that failed. rules: the catalogue's."""
-        for rule, gate in zip(self.rule.tolist(), self.gate.to_list(), strict=True):
+        for rule, gate in zip(self.rule.tolist(), self.texts(DecisionText.GATE).to_list(), strict=True):
             yield rules[rule], None if gate is None else gate.decode()
 
     @classmethod
     def of(cls, decided: Sequence[Candidate], catalogue: Catalogue, topic: str, partition: int) -> Decisions:
         """Of candidates of which all gates were asked. topic, partition: of the events."""
-        if not decided:
-            return no_decisions()
         name, version = catalogue.name, catalogue.version
         numbers = [
             (one.rule.number, one.event_time, one.clock, one.moment, one.expires_at, one.offset, one.seq)
             for one in decided
         ]
-        return cls(
-            numbers=np.array(numbers, np.int64),
-            ids=Texts.of([decision_id(name, version, topic, partition, one).encode() for one in decided]),
-            customers=Texts.of([one.customer_id.encode() for one in decided]),
-            entity_ids=Texts.of([None if one.entity_id is None else one.entity_id.encode() for one in decided]),
-            gate=Texts.of([_failed(one) for one in decided]),
-            gates=Texts.of([_json(one.gates) for one in decided]),
-            evidence=Texts.of([one.evidence for one in decided]),
-        )
+        texts = Texts.of([
+            *(decision_id(name, version, topic, partition, one).encode() for one in decided),
+            *(one.customer_id.encode() for one in decided),
+            *(None if one.entity_id is None else one.entity_id.encode() for one in decided),
+            *(_failed(one) for one in decided),
+            *(_json(one.gates) for one in decided),
+            *(one.evidence for one in decided),
+        ])  # fmt: skip
+        shape = (len(DecisionText), len(decided))
+        matrix = np.array(numbers, np.int64).reshape(-1, len(DecisionColumn))
+        return cls(matrix, texts.data, texts.start.reshape(shape), texts.size.reshape(shape))
 
     @classmethod
     def joined(cls, parts: Sequence[Decisions]) -> Decisions:
-        """Those of batches that are joined."""
-        texts = zip(*(part.texts() for part in parts), strict=True)
-        return cls(np.concatenate([part.numbers for part in parts]), *map(joined, texts))
-
-    def texts(self) -> tuple[Texts, ...]:
-        """All of its texts, in the order of its fields."""
-        return self.ids, self.customers, self.entity_ids, self.gate, self.gates, self.evidence
+        """Those of batches that are joined, at least one."""
+        firsts = np.cumsum([0, *(len(part.data) for part in parts[:-1])]).tolist()
+        return cls(
+            numbers=np.concatenate([part.numbers for part in parts]),
+            data=np.concatenate([part.data for part in parts]),
+            start=np.concatenate([part.start + first for part, first in zip(parts, firsts, strict=True)], axis=1),
+            size=np.concatenate([part.size for part in parts], axis=1),
+        )
 
 
 def _failed(one: Candidate) -> bytes | None:
@@ -103,5 +122,5 @@ def _failed(one: Candidate) -> bytes | None:
 
 
 def no_decisions() -> Decisions:
-    none = Texts.of([])
-    return Decisions(np.empty((0, len(DecisionColumn)), np.int64), none, none, none, none, none, none)
+    none = np.empty((len(DecisionText), 0), np.int64)
+    return Decisions(np.empty((0, len(DecisionColumn)), np.int64), np.empty(0, np.uint8), none, none)

@@ -33,7 +33,6 @@ from models.decode_plan import (
     number_of,
 )
 from models.events import MAX_AHEAD_MS, MAX_EVENT_BYTES, MAX_EVENT_TIME_MS, MAX_ID_CHARS, MIN_EVENT_TIME_MS
-from models.features import zone_offset
 from models.hashing import xxh64
 from models.jit import kernel, part, routine
 from models.json_scan import (
@@ -60,7 +59,7 @@ from models.json_scan import (
     plain_text,
 )
 from models.texts import NULL, equal_bytes
-from models.zones import DAY_MS, HOUR_MS
+from models.zones import DAY_MS, HOUR_MS, number_at
 
 OTHER: Final = -1.0  # the number of a string that is none of the declared values
 
@@ -117,7 +116,7 @@ def _finish(plan, data, out, row):
     out.numbers[ID_HASH, row] = xxh64(data, out.spans[0, _EVENT_ID, row], out.spans[1, _EVENT_ID, row])
     out.numbers[CUSTOMER_HASH, row] = xxh64(data, out.spans[0, _CUSTOMER_ID, row], out.spans[1, _CUSTOMER_ID, row])
     time = out.numbers[TIME, row]
-    local = time + zone_offset(plan, time)
+    local = time + plan.zone_offset[number_at(plan.zone_at, time)]
     out.properties[row, 1] = time
     out.properties[row, 2] = local // HOUR_MS % 24
     out.properties[row, 3] = (local // DAY_MS + 3) % 7 + 1  # day 0 was a Thursday

@@ -28,6 +28,7 @@ from models.plan import (
     QUEUED,
     SNAPSHOTS,
     TRANSITIONS,
+    Place,
     SnapshotColumn,
     Status,
 )
@@ -46,6 +47,8 @@ class Pause(IntEnum):
     RELEASE = 4
 
 
+_TILE: Final = int(Place.TILE)
+_SLOT: Final = int(Place.SLOT)
 _DONE: Final = int(Pause.DONE)
 _OUT_FULL: Final = int(Pause.OUT_FULL)
 _SNAPSHOTS_FULL: Final = int(Pause.SNAPSHOTS_FULL)
@@ -79,7 +82,7 @@ def read_row(plan, state, kind, row, entity, values, first, out):
     own = cells_of(state, kind, row)
     customer = state.customers[state.owner[row]] if kind else own
     if plan.program_bounds[predicate] == plan.program_bounds[predicate + 1]:
-        fill(plan, predicate, customer, own, out.registers[:0], np.nan, out.registers)
+        fill(plan, predicate, customer, own, out.registers[:0], np.nan, out)
     else:
         value_of(plan, predicate, customer, own, out.registers[:0], np.nan, out)
     bound = plan.profile_bounds[entity]
@@ -141,19 +144,40 @@ def is_duplicate(state, customer, event_id):
 
 
 @part
-def take_feature(plan, out, acc, cells, properties, time):
-    """One event, one accumulator; true when the event is late for it."""
-    if not holds(plan, plan.acc_where[acc], cells, cells, properties, np.nan, out):
-        return False
+def value_taken(plan, out, acc, cells, properties):
+    """What an accumulator takes of an event; NaN for nothing."""
     column, expression = plan.acc_column[acc], plan.acc_value[acc]
-    value = 1.0
     if column >= 0:
-        value = properties[column]
-    elif expression >= 0:
-        value = value_of(plan, expression, cells, cells, properties, np.nan, out)
-    if value != value:
-        return False
-    return features.take(plan, acc, cells, value, time)
+        return properties[column]
+    return value_of(plan, expression, cells, cells, properties, np.nan, out) if expression >= 0 else 1.0
+
+
+@part
+def take_group(plan, out, group, cells, properties, time):
+    """One event, all accumulators of a row that it may feed; true when it is late for one of them.
+
+    Those with the same predicate follow one another: it is worked out once.
+    """
+    late, counts, where = False, True, -1
+    newest = cells[LATEST] == time
+    for k in range(plan.event_acc_bounds[group], plan.event_acc_bounds[group + 1]):
+        acc = plan.event_acc[k]
+        if plan.acc_where[acc] != where:
+            where = plan.acc_where[acc]
+            counts = holds(plan, where, cells, cells, properties, np.nan, out)
+        value = value_taken(plan, out, acc, cells, properties) if counts else np.nan
+        if value != value:
+            continue
+        ring = plan.acc_ring[acc]
+        if ring < 0:
+            features.merge(plan.acc_aggregate[acc], cells, plan.acc_cell[acc], value, time)
+            continue
+        place = features.place_of(plan, out.places, ring, time)
+        age = 0 if newest else features.tile_of(plan, out.places, ring, int(cells[LATEST])) - place[_TILE]
+        if age < plan.ring_tiles[ring]:
+            features.take(plan, acc, cells, value, time, place[_TILE], place[_SLOT])
+        late |= age >= plan.acc_least_tiles[acc]
+    return late
 
 
 @part
@@ -172,9 +196,7 @@ def take_features(plan, state, batch, out, record):
         if not cells[LATEST] >= time:
             cells[LATEST] = time
         group = batch.event_type[record] * entities + entity
-        for k in range(plan.event_acc_bounds[group], plan.event_acc_bounds[group + 1]):
-            if take_feature(plan, out, plan.event_acc[k], cells, properties, time):
-                late = True
+        late |= take_group(plan, out, group, cells, properties, time)
     return late
 
 

@@ -37,12 +37,7 @@ class EvidenceWriter:
 
         rules: int64[m], numbers; caused: ids and types of the events at `offsets`.
         """
-        which = [np.flatnonzero(rules == number) for number in range(len(self._shapes))]
-        parts = [
-            Values(shape, rows, np.ascontiguousarray(buffer[np.ix_(rows, columns)]))
-            for rows, columns, shape in zip(which, self._columns, self._shapes, strict=True)
-            if len(rows)
-        ]
+        parts = [self._values(buffer, number, np.flatnonzero(rules == number)) for number in set(rules.tolist())]
         middle, deadline = shown(len(rules), parts), buffer[:, CandidateColumn.DEADLINE]
         by_event = np.isnan(deadline)
         caused = [Texts(one.data, one.start, np.where(by_event, one.size, NULL)) for one in caused]
@@ -53,6 +48,10 @@ class EvidenceWriter:
         due = np.where(by_event, 0, deadline).astype(np.int64)
         _write(self._pieces, *caused, by_event, due, middle, offsets, made)
         return made
+
+    def _values(self, buffer: NDArray[np.float64], rule: int, rows: Ints) -> Values:
+        columns = self._columns[rule]
+        return Values(self._shapes[rule], rows, np.ascontiguousarray(buffer[rows[:, np.newaxis], columns]))
 
 
 def _columns(rule: RuleLayout) -> Iterator[int]:

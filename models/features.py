@@ -11,8 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from models.jit import kernel, part
-from models.plan import LATEST, Aggregate
+from models.jit import inlined, kernel, part, routine
+from models.plan import LATEST, Aggregate, Place
+from models.zones import number_at
 
 _COUNT: Final = int(Aggregate.COUNT)
 _SUM: Final = int(Aggregate.SUM)
@@ -22,6 +23,9 @@ _FIRST: Final = int(Aggregate.FIRST)
 _LAST: Final = int(Aggregate.LAST)
 _DISTINCT: Final = int(Aggregate.DISTINCT)
 
+_SINCE, _UNTIL, _TILE, _SLOT = map(int, Place)
+
+NEVER: Final = 2**62  # ms; before it all instants are
 COUNT_BITS: Final = 26
 MOST_COUNT: Final = (1 << COUNT_BITS) - 1  # events of an entity in one tile; what comes on top is not counted
 COUNTS_A_CELL: Final = 2
@@ -51,25 +55,39 @@ def empty_tile(aggregate):
     return np.nan
 
 
-@part
-def zone_offset(plan, time):
-    """The zone's offset at an instant, ms."""
-    low, high = 0, len(plan.zone_at)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if plan.zone_at[middle] <= time:
-            low = middle
-        else:
-            high = middle
-    return plan.zone_offset[low]
+@routine
+def find(zone_at, zone_offset, tile_ms, tiles, local, time, place):
+    """Fill in the `Place` of an instant in a ring; zone_at, zone_offset: those of the plan."""
+    since, until, offset = -NEVER, NEVER, 0
+    if local:
+        number = number_at(zone_at, time)
+        since, offset = zone_at[number], zone_offset[number]
+        until = zone_at[number + 1] if number + 1 < len(zone_at) else until
+    tile = (time + offset) // tile_ms
+    start = tile * tile_ms - offset
+    place[_SINCE], place[_UNTIL] = max(since, start), min(until, start + tile_ms)
+    place[_TILE], place[_SLOT] = tile, tile % tiles
 
 
 @part
-def tile_of(plan, acc, time):
-    """The number of the accumulator's tile in which an instant lies."""
-    if plan.acc_local[acc]:
-        time = time + zone_offset(plan, time)
-    return time // plan.acc_tile_ms[acc]
+def tile_of(plan, places, ring, time):
+    """The number of the tile of a ring in which an instant lies."""
+    place = places[ring]
+    if place[_SINCE] <= time < place[_UNTIL]:
+        return place[_TILE]
+    if plan.ring_local[ring]:
+        time = time + plan.zone_offset[number_at(plan.zone_at, time)]
+    return time // plan.ring_tile_ms[ring]
+
+
+@inlined
+def place_of(plan, places, ring, time):
+    """The `Place` of an instant in a ring: most often that of the instant before, which `places` has."""
+    place = places[ring]
+    if not place[_SINCE] <= time < place[_UNTIL]:
+        tile_ms, tiles, local = plan.ring_tile_ms[ring], plan.ring_tiles[ring], plan.ring_local[ring]
+        find(plan.zone_at, plan.zone_offset, tile_ms, tiles, local, time, place)
+    return place
 
 
 @part
@@ -136,24 +154,15 @@ def roll(plan, acc, cells, tile):
 
 
 @part
-def take(plan, acc, cells, value, time):
-    """Add an event's value to an accumulator; true when the event is late for a feature that reads it."""
-    aggregate, cell, tiles = plan.acc_aggregate[acc], plan.acc_cell[acc], plan.acc_tiles[acc]
-    if tiles == 0:
-        merge(aggregate, cells, cell, value, time)
-        return False
-    tile = tile_of(plan, acc, time)
-    age = tile_of(plan, acc, int(cells[LATEST])) - tile
-    if age >= tiles:
-        return True
+def take(plan, acc, cells, value, time, tile, slot):
+    """Add the value of an event, which is in this tile, to a ring that has it at `slot`."""
+    aggregate, cell = plan.acc_aggregate[acc], plan.acc_cell[acc]
     roll(plan, acc, cells, tile)
-    slot = tile % tiles
     if aggregate == _COUNT:
         put_count(cells, cell + 1, slot, min(count_in(cells, cell + 1, slot) + 1, MOST_COUNT))
     else:
         width = 2 if aggregate == _FIRST or aggregate == _LAST else 1
         merge(aggregate, cells, cell + 1 + slot * width, value, time)
-    return age >= plan.acc_least_tiles[acc]
 
 
 @part
@@ -169,7 +178,7 @@ def finish(aggregate, total):
 
 
 @part
-def read_ring(plan, acc, window_tiles, cells):
+def read_ring(plan, places, acc, window_tiles, cells):
     """Merge the tiles of the window that ends with the row's largest event time, from oldest to newest."""
     aggregate, cell, tiles = plan.acc_aggregate[acc], plan.acc_cell[acc], plan.acc_tiles[acc]
     total = empty_tile(aggregate)
@@ -177,7 +186,7 @@ def read_ring(plan, acc, window_tiles, cells):
     if newest != newest:
         return total
     last = int(newest)
-    first = tile_of(plan, acc, int(cells[LATEST])) - window_tiles + 1
+    first = tile_of(plan, places, plan.acc_ring[acc], int(cells[LATEST])) - window_tiles + 1
     first = max(first, last - tiles + 1)
     slot = first % tiles - 1
     for _ in range(first, last + 1):
@@ -205,10 +214,10 @@ def read_ring(plan, acc, window_tiles, cells):
 
 
 @part
-def read(plan, feature, cells):
+def read(plan, places, feature, cells):
     """The value of a feature for a row; NaN is NULL."""
     acc = plan.feature_acc[feature]
     aggregate = plan.acc_aggregate[acc]
     if plan.acc_tiles[acc] == 0:
         return finish(aggregate, cells[plan.acc_cell[acc]])
-    return finish(aggregate, read_ring(plan, acc, plan.feature_tiles[feature], cells))
+    return finish(aggregate, read_ring(plan, places, acc, plan.feature_tiles[feature], cells))

@@ -84,6 +84,7 @@ class Layout:
         zone_at, zone_offset = zone_offsets_ms(catalogue.time_zone)
         self.plan = Plan(**self._arrays, zone_at=zone_at, zone_offset=zone_offset)
         self.registers = self._predicates.registers
+        self.rings = len(self.plan.ring_tiles)
 
     @classmethod
     def compile(cls, catalogue: Catalogue) -> Layout:
@@ -121,19 +122,22 @@ class Layout:
         self._arrays["journey_stage"] = self.stage_base[: len(journeys)].astype(np.int32)
 
     def _place_features(self) -> None:
-        found, of_feature, tiles = accumulators(self.catalogue.features, self.entity_number)
+        found, of_feature, tiles = accumulators(self.catalogue.features, self.entity_number, self.events)
+        self.accumulators, wheres = found, [self._event_predicate(a.where, a.on) for a in found]
         for accumulator in found:
             accumulator.cell = self._reserve(accumulator.entity, accumulator.cells)
-        self.accumulators = found
+        rings = sorted({a.ring for a in found if a.tiles})
         values = [self._value(accumulator) for accumulator in found]
         columns = {
             "acc_aggregate": (np.int32, [int(a.aggregate) for a in found]),
             "acc_cell": (np.int32, [a.cell for a in found]),
             "acc_tiles": (np.int64, [a.tiles for a in found]),
             "acc_least_tiles": (np.int64, [min(a.windows, default=0) for a in found]),
-            "acc_tile_ms": (np.int64, [a.tile_ms for a in found]),
-            "acc_local": (np.bool_, [a.tile_ms > 0 and a.tile_ms % DAY_MS == 0 for a in found]),
-            "acc_where": (np.int32, [self._event_predicate(a.where, a.on) for a in found]),
+            "acc_ring": (np.int32, [rings.index(a.ring) if a.tiles else -1 for a in found]),
+            "ring_tile_ms": (np.int64, [tile_ms for tile_ms, _ in rings]),
+            "ring_tiles": (np.int64, [tiles for _, tiles in rings]),
+            "ring_local": (np.bool_, [tile_ms % DAY_MS == 0 for tile_ms, _ in rings]),
+            "acc_where": (np.int32, wheres),
             "acc_value": (np.int32, [expression for expression, _ in values]),
             "acc_column": (np.int32, [column for _, column in values]),
             "feature_acc": (np.int32, of_feature),

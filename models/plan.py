@@ -92,11 +92,13 @@ class Plan(NamedTuple):
     acc_cell: NDArray[np.int32]
     acc_tiles: NDArray[np.int64]  # tiles of the ring; 0 for a lifetime
     acc_least_tiles: NDArray[np.int64]  # of the shortest window that reads it
-    acc_tile_ms: NDArray[np.int64]
-    acc_local: NDArray[np.bool_]  # tiles of local days
+    acc_ring: NDArray[np.int32]  # which of the rings below; -1 for a lifetime
     acc_where: NDArray[np.int32]
     acc_value: NDArray[np.int32]
     acc_column: NDArray[np.int32]  # the property column, where the value is just that
+    ring_tile_ms: NDArray[np.int64]  # rings that differ: how long a tile is ...
+    ring_tiles: NDArray[np.int64]  # ... and how many there are
+    ring_local: NDArray[np.bool_]  # tiles of local days
     event_acc_bounds: NDArray[np.int32]  # group: event type * entities + entity
     event_acc: NDArray[np.int32]
     feature_acc: NDArray[np.int32]
@@ -173,6 +175,16 @@ class Out(NamedTuple):
     registers: NDArray[np.float64]  # scratch
     stack: NDArray[np.float64]  # scratch
     considered: NDArray[np.int32]  # scratch: the rules that a step considers
+    places: NDArray[np.int64]  # scratch: [rings, Place], of the instant that was looked for last
+
+
+class Place(IntEnum):
+    """Where an instant lies in a ring: in a tile that lasts from SINCE to before UNTIL, ms; 0 and 0 for nowhere."""
+
+    SINCE = 0
+    UNTIL = 1
+    TILE = 2
+    SLOT = 3  # of the tile in the ring
 
 
 class TransitionColumn(IntEnum):
@@ -216,7 +228,7 @@ def new_snapshots(rows: int, values: int) -> NDArray[np.float64]:
     return np.empty((rows, SnapshotColumn.VALUES + values))
 
 
-def new_out(registers: int, rules: int, room: int, snapshots: NDArray[np.float64]) -> Out:
+def new_out(registers: int, rules: int, rings: int, room: int, snapshots: NDArray[np.float64]) -> Out:
     """Buffers for a batch of no records; `room` rows for what comes out, `snapshots` for those."""
     return Out(
         status=np.empty(0, np.int8),
@@ -228,6 +240,7 @@ def new_out(registers: int, rules: int, room: int, snapshots: NDArray[np.float64
         registers=np.empty(max(registers, 1), np.float64),
         stack=np.empty(MAX_STACK, np.float64),
         considered=np.empty(max(rules, 1), np.int32),
+        places=np.zeros((rings, len(Place)), np.int64),
     )
 
 

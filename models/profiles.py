@@ -27,7 +27,8 @@ class Profiles:
         self.layout, self.rows = layout, rows
         self._shapes = [shape_of(entity, layout.profile_types) for entity in layout.entities]
         self._names = names_of(layout.entities[1:])
-        self._out = new_out(layout.registers, len(layout.rules), 0, new_snapshots(0, layout.profile_values))
+        none = new_snapshots(0, layout.profile_values)
+        self._out = new_out(layout.registers, len(layout.rules), layout.rings, 0, none)
 
     def of(self, customers: NDArray[np.int64]) -> Iterator[Records]:
         """Records of the profiles of customers, rows in ascending order, each as of the moment at which it is made.

@@ -37,14 +37,16 @@ def stage_time(cells, cell, now):
 
 
 @part
-def fill(plan, predicate, customer, own, properties, now, registers):
+def fill(plan, predicate, customer, own, properties, now, out):
     """Fill the registers that the predicate reads. `properties` is empty at a timer: then they are NULL."""
+    registers = out.registers
     for k in range(plan.input_bounds[predicate], plan.input_bounds[predicate + 1]):
         kind, index, register = plan.input_kind[k], plan.input_index[k], plan.input_register[k]
         if kind == _PROPERTY:
             registers[register] = properties[index] if len(properties) else np.nan
         elif kind == _FEATURE:
-            registers[register] = features.read(plan, index, customer if plan.feature_entity[index] == 0 else own)
+            cells = customer if plan.feature_entity[index] == 0 else own
+            registers[register] = features.read(plan, out.places, index, cells)
         else:
             cells = customer if plan.journey_entity[index] == 0 else own
             cell = plan.journey_cell[index]
@@ -57,7 +59,7 @@ def fill(plan, predicate, customer, own, properties, now, registers):
 @part
 def value_of(plan, predicate, customer, own, properties, now, out):
     """The value of a predicate or expression, and its inputs in `out.registers`."""
-    fill(plan, predicate, customer, own, properties, now, out.registers)
+    fill(plan, predicate, customer, own, properties, now, out)
     first, end = plan.program_bounds[predicate], plan.program_bounds[predicate + 1]
     return evaluate(plan.ops, plan.args, first, end, out.registers, out.stack)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models import engine, metrics, shard_state
 from models.candidates import Candidates
 from models.columns import Columns, Field
-from models.decisions import Decisions
+from models.decisions import Decisions, no_decisions
 from models.engine import Pause
 from models.gates import Candidate
 from models.judge import Judge
@@ -56,7 +56,7 @@ class Shard:
         self.unfinished: set[bytes] = set()  # pages of a checkpoint that was never finished; written anew by the next
         self._snapshots = new_snapshots(0, layout.profile_values)  # what is left of a block
         room = max(ROOM, 2 * len(layout.catalogue.journeys) + 1, len(layout.rules) + 1)
-        self._buffers = new_out(layout.registers, len(layout.rules), room, self._snapshots)
+        self._buffers = new_out(layout.registers, len(layout.rules), layout.rings, room, self._snapshots)
 
     @property
     def clock(self) -> int:
@@ -98,7 +98,7 @@ class Shard:
             status=step.out.status,
             late=step.out.late,
             transitions=self.rows.transitions(_joined(step.transitions)),
-            decisions=Decisions.of(step.decided, self.layout.catalogue, self.topic, self.partition),
+            decisions=self._decisions(step.decided),
             snapshots=[self.rows.snapshot(rows, columns.offset) for rows in step.snapshots],
             metrics=closed,
             partition=self.partition,
@@ -106,6 +106,9 @@ class Shard:
             next_offset=self.next_offset,
             clock=self.clock,
         )
+
+    def _decisions(self, decided: list[Candidate]) -> Decisions:
+        return Decisions.of(decided, self.layout.catalogue, self.topic, self.partition) if decided else no_decisions()
 
     def finish(self, *, end: bool = True) -> BatchOutput:
         """The last snapshot, as of the clock; at the `end` of a log also the metrics of the open minute."""

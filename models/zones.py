@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from models.jit import part
+
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 
@@ -39,6 +41,19 @@ def zone_offsets_ms(time_zone: str) -> tuple[NDArray[np.int64], NDArray[np.int64
             offsets.append(_offset(zone, change))
         day = following
     return _frozen(transitions), _frozen([_ms(offset) for offset in offsets])
+
+
+@part
+def number_at(transitions, time):
+    """Which of the offsets holds at an instant, ms."""
+    low, high = 0, len(transitions)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if transitions[middle] <= time:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def local_ms(times: NDArray[np.int64], time_zone: str) -> NDArray[np.int64]:

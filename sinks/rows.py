@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models import catalogue_names
 from models.catalogue import Catalogue, entities
 from models.columns import Field
-from models.decisions import DecisionColumn
+from models.decisions import DecisionColumn, DecisionText
 from models.expressions import Kind, Type
 from models.layout import OTHER_TEXT
 from models.metrics import OTHER_CHANNEL
@@ -177,23 +177,18 @@ class RowMaker:
 
     def _decisions(self, output: BatchOutput) -> pa.Table:
         rows, count = output.decisions, len(output.decisions)
-        causes = _causes(b"[%b]" % b",".join(text or b"" for text in rows.evidence.to_list()))
+        causes = _causes(b"[%b]" % b",".join(text or b"" for text in rows.texts(DecisionText.EVIDENCE).to_list()))
         times = (DecisionColumn.EVENT_TIME, DecisionColumn.DECIDED_AT, DecisionColumn.EXPIRES_AT)
         data = {
             **{name: named(rows.rule, words) for name, words in self.of_rules.items()},
             **{column.name.lower(): _times(rows.numbers[:, column]) for column in times},
             **{name: [getattr(one, name) for one in causes] for name in _Cause.__struct_fields__},
-            "id": strings(rows.ids),
             "catalogue": repeated(self.catalogue.name, count),
             "catalogue_version": repeated(self.catalogue.version, count),
-            "customer_id": strings(rows.customers),
-            "entity_id": strings(rows.entity_ids),
+            **{text.name.lower(): strings(rows.texts(text)) for text in DecisionText},
             "moment": rows.numbers[:, DecisionColumn.MOMENT],
             "seq": rows.numbers[:, DecisionColumn.SEQ],
             "acted": rows.acted,
-            "gate": strings(rows.gate),
-            "gates": strings(rows.gates),
-            "evidence": strings(rows.evidence),
         }
         return _arrow(schemas.DECISIONS, data, count)
 

@@ -9,7 +9,7 @@ import numpy as np
 from aiokafka.record.util import encode_varint
 
 from models.catalogue import Rule
-from models.decisions import DecisionColumn, Decisions
+from models.decisions import DecisionColumn, Decisions, DecisionText
 from models.texts import Texts
 
 _ID_BYTES: Final = 32
@@ -32,11 +32,9 @@ class CloudEvents:
         self._ends = [_end(f"zhice.trigger.{rule.name}") for rule in rules]
 
     def headers(self, decisions: Decisions) -> Texts:
-        """The headers of the trigger of each decision that acts, their number before them."""
-        which = np.flatnonzero(decisions.acted)
-        numbers = decisions.numbers[which]
-        ids, rules = decisions.ids.take(which).to_list(), numbers[:, DecisionColumn.RULE].tolist()
-        clocks = numbers[:, DecisionColumn.DECIDED_AT].tolist()
+        """The headers of the trigger of each decision, their number before them."""
+        ids, rules = decisions.texts(DecisionText.ID).to_list(), decisions.rule.tolist()
+        clocks = decisions.numbers[:, DecisionColumn.DECIDED_AT].tolist()
         times = {clock: rfc3339(clock).encode() for clock in set(clocks)}  # of one batch they are few
         return Texts.of(
             b"%b%b%b%b" % (_BEGIN, id_, self._ends[rule], times[clock])

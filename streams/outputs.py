@@ -86,8 +86,9 @@ class Outputs:
         if len(made := output.decisions):
             decisions = decision_records.records_of(made, self._of_decisions, clock)
             await self.send_records(topic("decisions"), partition, decisions)
-            triggers = decision_records.triggers_of(made, self._of_decisions, clock)
-            await self.send_records(topic("triggers"), partition, triggers, self._cloud_events.headers(made))
+            acts = made.triggers()
+            triggers = decision_records.records_of(acts, self._of_decisions, clock, triggers=True)
+            await self.send_records(topic("triggers"), partition, triggers, self._cloud_events.headers(acts))
         bad_rows = [(row.key, _encode(row), []) for row in output.columns.bad_rows]
         await self.send(topic("bad-rows"), partition, clock, bad_rows)
 

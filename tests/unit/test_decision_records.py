@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.catalogue import Catalogue, load
-from models.decision_records import pieces_of, records_of, triggers_of
-from models.decisions import Decisions
+from models.decision_records import pieces_of, records_of
+from models.decisions import Decisions, DecisionText
 from models.outputs import BatchOutput
 from models.published import Decision, Trigger
 from models.records import Record, Records
@@ -37,7 +37,7 @@ def published(catalogue: Catalogue, log: list[LogRecord]) -> Iterator[tuple[Batc
     pieces = pieces_of(catalogue)
     for output in outputs(catalogue, log, partition=7):
         made = output.decisions
-        yield output, records_of(made, pieces, CLOCK), triggers_of(made, pieces, CLOCK)
+        yield output, records_of(made, pieces, CLOCK), records_of(made.triggers(), pieces, CLOCK, triggers=True)
 
 
 def texts(found: Records) -> list[bytes]:
@@ -122,7 +122,7 @@ def test_triggers_carry_the_headers_of_cloud_events() -> None:
     catalogue, seen = small_catalogue(), 0
     events = CloudEvents(catalogue.rules)
     for output, _, acted in published(catalogue, random_records(3, 1500)):
-        (*batches,) = batches_of(acted, events.headers(output.decisions))
+        (*batches,) = batches_of(acted, events.headers(output.decisions.triggers()))
         wire = [record for batch in batches for record in in_batch(bytes(batch._build()))]
         triggers = [msgspec.json.decode(record.value, type=Trigger) for record in wire]
         for record, trigger in zip(wire, triggers, strict=True):
@@ -140,7 +140,8 @@ def test_triggers_carry_the_headers_of_cloud_events() -> None:
 
 
 def of_each(decisions: Decisions) -> list[tuple[bytes, bool]]:
-    return list(zip((id_ or b"" for id_ in decisions.ids.to_list()), decisions.acted.tolist(), strict=True))
+    ids = decisions.texts(DecisionText.ID).to_list()
+    return [(id_ or b"", acted) for id_, acted in zip(ids, decisions.acted.tolist(), strict=True)]
 
 
 def rfc3339(time_ms: int) -> str:
