@@ -32,7 +32,7 @@ class Candidates:
         """Rows of the engine's buffer, float64[m, CandidateColumn …], in words."""
         if not len(buffer):
             return []
-        head = buffer[:, : CandidateColumn.VALUES]
+        head = buffer[:, : CandidateColumn.SCORE]  # whole numbers
         numbers = np.where(np.isnan(head), NONE, head).astype(np.int64).T
         record, rule, customer, deadline = numbers[_RECORD], numbers[_RULE], numbers[_CUSTOMER], numbers[_DEADLINE]
         keyed = self._keyed[rule]

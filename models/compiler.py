@@ -14,6 +14,7 @@ from models.expressions import Type, compile_ops, parse
 from models.features import accumulator_cells
 from models.plan import Aggregate, Input
 from models.programs import Op, link
+from models.zones import DAY_MS
 
 Ops = list[tuple[int, float]]
 
@@ -164,3 +165,14 @@ def accumulators(
     found = sorted(by_key.values(), key=lambda a: (fed_by[a.on], a.where or "", a.ring, a.aggregate))
     number_of = {id(accumulator): number for number, accumulator in enumerate(found)}
     return found, [number_of[id(accumulator)] for accumulator in own], tiles_of_feature
+
+
+def ring_arrays(found: Sequence[Accumulator]) -> dict[str, NDArray[Any]]:
+    """The arrays of `Plan` about rings that differ, and which of them each accumulator has."""
+    rings = sorted({a.ring for a in found if a.tiles})
+    return {
+        "acc_ring": np.array([rings.index(a.ring) if a.tiles else -1 for a in found], np.int32),
+        "ring_tile_ms": np.array([tile_ms for tile_ms, _ in rings], np.int64),
+        "ring_tiles": np.array([tiles for _, tiles in rings], np.int64),
+        "ring_local": np.array([tile_ms % DAY_MS == 0 for tile_ms, _ in rings], np.bool_),
+    }

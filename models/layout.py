@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models import catalogue_names
 from models.catalogue import Catalogue, Journey, Rule
 from models.cells import Cells, cells_of_layout
-from models.compiler import Accumulator, Column, Predicates, accumulators, csr
+from models.compiler import Accumulator, Column, Predicates, accumulators, csr, ring_arrays
 from models.events import EventLayout
 from models.expressions import Kind, Type
 from models.features import empty_tile, tile_cells
@@ -126,17 +126,12 @@ class Layout:
         self.accumulators, wheres = found, [self._event_predicate(a.where, a.on) for a in found]
         for accumulator in found:
             accumulator.cell = self._reserve(accumulator.entity, accumulator.cells)
-        rings = sorted({a.ring for a in found if a.tiles})
         values = [self._value(accumulator) for accumulator in found]
         columns = {
             "acc_aggregate": (np.int32, [int(a.aggregate) for a in found]),
             "acc_cell": (np.int32, [a.cell for a in found]),
             "acc_tiles": (np.int64, [a.tiles for a in found]),
             "acc_least_tiles": (np.int64, [min(a.windows, default=0) for a in found]),
-            "acc_ring": (np.int32, [rings.index(a.ring) if a.tiles else -1 for a in found]),
-            "ring_tile_ms": (np.int64, [tile_ms for tile_ms, _ in rings]),
-            "ring_tiles": (np.int64, [tiles for _, tiles in rings]),
-            "ring_local": (np.bool_, [tile_ms % DAY_MS == 0 for tile_ms, _ in rings]),
             "acc_where": (np.int32, wheres),
             "acc_value": (np.int32, [expression for expression, _ in values]),
             "acc_column": (np.int32, [column for _, column in values]),
@@ -144,7 +139,9 @@ class Layout:
             "feature_tiles": (np.int64, tiles),
             "feature_entity": (np.int32, [self.entity_number[f.entity] for f in self.catalogue.features]),
         }
-        self._arrays |= {name: np.array(values, dtype) for name, (dtype, values) in columns.items()}
+        self._arrays |= {name: np.array(values, dtype) for name, (dtype, values) in columns.items()} | ring_arrays(
+            found
+        )
         groups = [
             [number for number, a in enumerate(found) if a.entity == entity.number and event in a.on]
             for event in self.events

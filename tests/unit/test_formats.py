@@ -19,7 +19,7 @@ from tests.fixtures.__main__ import COUNT, DENSITY, SEED
 from tests.small_logs import TOPIC, outputs, random_records, records, small_catalogue
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-OTHER_CELLS = ("0.1.0-format-1",)  # their state is migrated, though the catalogue is the same
+OTHER_CELLS = ("0.1.0-cells-as-declared", "0.1.0-format-1")  # their state is migrated, though the catalogue is the same
 VERSIONS = sorted(folder.name for folder in FIXTURES.iterdir() if (folder / "state.msgpack").exists())
 
 
