@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from glob import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 import duckdb
@@ -21,6 +22,8 @@ TABLES = ("events", "transitions", "decisions", "triggers", "features", "bad_row
 ORDER = ("snapshots", "latest_features", "customers", "aum", "retention")  # views that others read, before them
 NEEDS = "-- needs: "
 FILE_OPTIONS = "union_by_name = true, hive_partitioning = true, hive_types = {'day': DATE}"
+INTERRUPT_S: Final = 0.1  # between two interruptions of a query: one may fall between queries, and reach none
+T = TypeVar("T")
 
 
 class NoLakeError(FileNotFoundError):
@@ -51,6 +54,21 @@ def connect(path: str | Path) -> duckdb.DuckDBPyConnection:
     for name, table in tables.items():
         connection.execute(f"CREATE OR REPLACE VIEW {name} AS {table.rows}")
     return connection
+
+
+def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) -> T:
+    """What `work` returns, which queries the connection; Ctrl-C ends it at once.
+
+    A thread that waits for a query hears no signal before its end, so the work has a thread of its own.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(work)
+        try:
+            return made.result()
+        except KeyboardInterrupt:
+            while wait([made], INTERRUPT_S).not_done:
+                connection.interrupt()
+            raise
 
 
 def about_lake(place: Path) -> dict[str, Any]:

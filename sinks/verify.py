@@ -17,7 +17,7 @@ from models.catalogue import CUSTOMER, Catalogue, Feature, concerned_events, ent
 from models.expressions import Kind, names_in, parse, to_duckdb
 from models.layout import OTHER_TEXT
 from models.windows import DAY_MS, tile_count
-from sinks.lake import about_lake, connect, quoted
+from sinks.lake import about_lake, connect, interruptible, quoted
 from sinks.writer import LakeError
 
 TOLERANCE: Final = 1e-9  # relative; of a sum to the sum of magnitudes, for its terms may cancel out
@@ -62,15 +62,19 @@ def verify(path: str | Path, catalogue: Catalogue) -> VerifyReport:
     """
     with connect(path) as connection:
         _check_catalogue(connection, Path(path), catalogue)
-        _cut(connection)
-        counts, compared, mismatches = {}, 0, []
-        for entity in entities(catalogue):
-            features = _features(catalogue, entity)
-            _take_events(connection, catalogue, entity)
-            counts[entity] = _take_latest(connection, entity, features)
-            compared += counts[entity] * len(features)
-            for first in range(0, len(features), FEATURES_A_QUERY):
-                mismatches += _compare(connection, catalogue, entity, features, first)
+        return interruptible(connection, lambda: _verify(connection, catalogue))
+
+
+def _verify(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> VerifyReport:
+    _cut(connection)
+    counts, compared, mismatches = {}, 0, []
+    for entity in entities(catalogue):
+        features = _features(catalogue, entity)
+        _take_events(connection, catalogue, entity)
+        counts[entity] = _take_latest(connection, entity, features)
+        compared += counts[entity] * len(features)
+        for first in range(0, len(features), FEATURES_A_QUERY):
+            mismatches += _compare(connection, catalogue, entity, features, first)
     return VerifyReport(
         customers=counts[CUSTOMER],
         entities=sum(counts.values()),

@@ -89,7 +89,11 @@ def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress:
     context = multiprocessing.get_context("spawn")
     ends: multiprocessing.SimpleQueue[list[int] | str] = context.SimpleQueue()
     sender = context.Process(target=_produce_for, args=(settings, str(path), ends), daemon=True)
-    sender.start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is for this process: a child has its mask
+    try:
+        sender.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     async def until_end(worker: Worker) -> bool:
         worker.on_output = lambda output: progress(int(np.count_nonzero(output.columns.event_type != TICK)))
@@ -114,7 +118,6 @@ def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress:
 
 
 def _produce_for(settings: Settings, path: str, ends: multiprocessing.SimpleQueue[list[int] | str]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     try:
         ends.put(produce(settings, path))
     except RecordFileError as error:

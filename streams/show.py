@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import msgspec
 import rich_click as click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -20,7 +21,7 @@ from rich.table import Table
 from models.catalogue import Catalogue
 from models.layout import Layout
 from models.schema import schemas
-from sinks.lake import connect
+from sinks.lake import connect, interruptible
 from sinks.verify import VerifyReport
 
 Answer = tuple[list[str], list[tuple[Any, ...]]]  # names of columns, rows
@@ -30,6 +31,7 @@ INSTANTS = ("_at", "_until")  # ends of names of features that are times
 MS_2000, MS_9999 = 946_684_800_000, 253_370_764_800_000
 MAX_ROWS = 200  # of a query, in a terminal; JSON has all
 GROUPED_FROM = 10_000  # a year is no amount
+LEGIBLE_CELLS, BORDER_CELLS = 4, 3  # of a column: less is no text to read; what is between two
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
@@ -91,8 +93,12 @@ def show_query(lake: str, query: str | None, as_json: bool) -> None:
 
 def fetched(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object] = ()) -> Answer:
     """The names of the columns, and the rows."""
-    answer = connection.execute(query, values)
-    return [column[0] for column in answer.description or ()], answer.fetchall()
+
+    def ask() -> Answer:
+        answer = connection.execute(query, values)
+        return [column[0] for column in answer.description or ()], answer.fetchall()
+
+    return interruptible(connection, ask)
 
 
 def by_name(names: list[str], rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
@@ -115,14 +121,34 @@ def distinct(names: list[str]) -> list[str]:
 
 
 def print_rows(names: list[str], rows: list[Any], title: str | None = None, *, grouped: bool = True) -> None:
-    """Rows as a table; the digits of numbers in groups, or as a query has them."""
+    """Rows as a table; the digits of numbers in groups, or as a query has them.
+
+    Where its columns would be too narrow to read, each row is a table of names and values.
+    """
+    out, heads = console(), [as_text(name) for name in names]
+    texts = [[as_text(value, grouped=grouped) for value in row] for row in rows]
+    if sum(min(cell_len(head), LEGIBLE_CELLS) + BORDER_CELLS for head in heads) > out.width:
+        return _print_apart(out, heads, texts, title)
     table = Table(title=title, title_justify="left")
-    for number, name in enumerate(names):
+    for number, head in enumerate(heads):
         numeric = any(_is_numeric(row[number]) for row in rows)
-        table.add_column(as_text(name), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(as_text(value, grouped=grouped) for value in row))
-    console().print(table)
+        table.add_column(head, justify="right" if numeric else "left", overflow="fold")
+    for values in texts:
+        table.add_row(*values)
+    out.print(table)
+
+
+def _print_apart(out: Console, heads: list[str], texts: list[list[str]], title: str | None) -> None:
+    named = f"{title}: " if title else ""
+    for number, values in enumerate(texts, 1):
+        table = Table(title=f"{named}row {number:,}", title_justify="left", show_header=False)
+        table.add_column(overflow="fold")
+        table.add_column(overflow="fold")
+        for pair in zip(heads, values, strict=True):
+            table.add_row(*pair)
+        out.print(table)
+    if not texts:
+        out.print(f"{named}no rows")
 
 
 def _is_numeric(value: object) -> bool:

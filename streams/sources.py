@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from sinks.lake import quoted
+from sinks.lake import interruptible, quoted
 
 ENVELOPE = (
     "event_id",
@@ -44,14 +44,18 @@ def write_records(source: str, sql: str, target: Path) -> int:
     """
     with duckdb.connect() as connection:
         try:
-            connection.execute("SET TimeZone = 'UTC'")  # the same events on every machine
-            connection.create_function("without_nan", _without_nan, ["VARCHAR"], "VARCHAR")
-            connection.execute(f"CREATE VIEW source AS FROM {quoted(source)}")
-            connection.execute(f"CREATE TEMP TABLE wanted AS {sql}")
-            _write(connection, target)
+            return interruptible(connection, lambda: _write_records(connection, source, sql, target))
         except duckdb.Error as error:
             raise SourceError(f"{source}: {error}") from None
-        return int(connection.execute("SELECT count(*) FROM wanted").fetchall()[0][0])
+
+
+def _write_records(connection: duckdb.DuckDBPyConnection, source: str, sql: str, target: Path) -> int:
+    connection.execute("SET TimeZone = 'UTC'")  # the same events on every machine
+    connection.create_function("without_nan", _without_nan, ["VARCHAR"], "VARCHAR")
+    connection.execute(f"CREATE VIEW source AS FROM {quoted(source)}")
+    connection.execute(f"CREATE TEMP TABLE wanted AS {sql}")
+    _write(connection, target)
+    return int(connection.execute("SELECT count(*) FROM wanted").fetchall()[0][0])
 
 
 def _write(connection: duckdb.DuckDBPyConnection, target: Path) -> None:

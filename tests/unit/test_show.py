@@ -80,3 +80,11 @@ def test_columns_of_one_name_are_all_in_the_json(lake: str) -> None:
 def test_a_query_without_a_statement_is_wrong_usage(query: str, lake: str) -> None:
     result = CliRunner().invoke(main, ["sql", "--lake", lake, query])
     assert result.exit_code == 2 and "QUERY holds no statement" in result.output
+
+
+def test_columns_that_are_too_narrow_to_read_stand_below_each_other(lake: str) -> None:
+    wide = ", ".join(f"{number} AS column_{number}" for number in range(100, 140))
+    shown = [line.split() for line in printed("sql", "--lake", lake, f"SELECT {wide} FROM range(2)").splitlines()]
+    assert shown.count(["│", "column_139", "│", "139", "│"]) == 2 and ["row", "2"] in shown
+    assert printed("sql", "--lake", lake, f"SELECT {wide} WHERE false") == "no rows\n"
+    assert "row 1" not in printed("sql", "--lake", lake, "FROM events")
