@@ -80,6 +80,13 @@ class Telemetry:
         self._lake_commits = histogram("zhice_lake_commit_seconds", "Commits of the lake, failed ones too.")
         self._restores = histogram("zhice_restore_seconds", "Restores of a partition.")
 
+    def end_of(self, partition: int) -> int | None:
+        """End offset of a partition, as the last fetch saw it; None where there was none."""
+        try:
+            return self.highwater(partition)
+        except (AssertionError, ConsumerNotStarted):  # it is being taken away, or not yet here
+            return None
+
     @contextmanager
     def restoring(self) -> Iterator[None]:
         """Times the restore of a partition."""
@@ -178,15 +185,9 @@ class WorkerCollector(Collector):
     def _lags(self) -> GaugeMetricFamily:
         lag = GaugeMetricFamily("zhice_lag_records", "Records not yet processed.", labels=["partition"])
         for partition in sorted(self.worker.shards):
-            if (end := self._end(partition)) is not None:
+            if (end := self.worker.telemetry.end_of(partition)) is not None:
                 lag.add_metric([str(partition)], max(0, end - self.worker.next_offset(partition)))
         return lag
-
-    def _end(self, partition: int) -> int | None:
-        try:
-            return self.worker.telemetry.highwater(partition)
-        except (AssertionError, ConsumerNotStarted):  # it is being taken away, or not yet here
-            return None
 
     def _sizes(self) -> Iterator[GaugeMetricFamily]:
         rows = GaugeMetricFamily("zhice_state_rows", "Entities in the state.", labels=["partition", "kind"])

@@ -2,12 +2,14 @@
 
 Consumers can die without a word, and Faust's own detector only logs. `Watchdog` decides, and is told the time; `watch`
 asks the broker for the ends of the log by a client of its own. A thread looks after the event loop itself, which may
-hang as well. A worker that waits for its lake or its broker is left alone: it says so, and goes on by itself.
+hang as well. A worker that waits for its lake or its broker is left alone: it says so, and goes on by itself. So is one
+that waits for a producer's transaction; a start anew would not end that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -33,6 +35,7 @@ ENDS_S = 5.0  # for the ends of the log
 LOOKS = 12  # within the time that is allowed
 RESTLESS = 3  # assignments, none of which a worker was ready for
 ACCESS = "access to the broker"
+log = logging.getLogger(__name__)
 
 
 class StuckError(RuntimeError):
@@ -116,9 +119,11 @@ async def watch(worker: Worker) -> None:
     """Until the worker is stuck. Raises StuckError, SecurityError."""
     settings = worker.settings
     topic, pause_s = settings.topic("events"), settings.watchdog_s / LOOKS
-    watchdog, beat = Watchdog(settings.watchdog_s), Heartbeat(settings.watchdog_s)
+    watchdog, transactions = Watchdog(settings.watchdog_s), Watchdog(settings.watchdog_s)
+    beat = Heartbeat(settings.watchdog_s)
     joining = Joining(settings.watchdog_s + settings.session_timeout_s + settings.rebalance_timeout_s)
-    reader, beating = clients.reader(settings), asyncio.create_task(_beat(beat, pause_s))
+    reader = clients.reader(settings, isolation_level="read_committed")  # the end is where an open transaction begins
+    beating = asyncio.create_task(_beat(beat, pause_s))
     try:
         await reader.start()
         while True:
@@ -129,13 +134,14 @@ async def watch(worker: Worker) -> None:
                 async with asyncio.timeout(ENDS_S):
                     found = await reader.end_offsets([TopicPartition(topic, number) for number in reached])
                 ends = {tp.partition: end for tp, end in found.items()}
-            worker.lag = {number: max(0, ends[number] - reached[number]) for number in ends}
             if worker.trouble:
                 watchdog.forget()
+                transactions.forget()
                 joining.forget()
                 await worker.access.look()
             else:
                 _check_joined(worker, joining)
+                _name_transactions(worker, transactions, ends)
                 lags = watchdog.look(time.monotonic(), ends, reached)
                 for number, lag in lags.items():
                     if await _has_record(reader, TopicPartition(topic, number), reached[number]):
@@ -166,6 +172,21 @@ def _check_joined(worker: Worker, joining: Joining) -> None:
             f"times and took them back. Look for the group's coordinator in Kafka, for workers that come and go{twin}. "
             "Nothing is lost: the next start goes on from the last checkpoint"
         )
+
+
+def _name_transactions(worker: Worker, transactions: Watchdog, ends: Mapping[int, int]) -> None:
+    """Warn of records that nobody may read before a transaction ends. ends: those of what is committed."""
+    logged = {number: worker.telemetry.end_of(number) or 0 for number in ends}
+    waiting = transactions.look(time.monotonic(), logged, ends)
+    for number, count in waiting.items():
+        log.warning(
+            "%s records in partition %d wait for a producer that has not ended its transaction for %g s: nothing of "
+            "the partition is decided meanwhile. Kafka ends it after the producer's transaction.timeout.ms; "
+            "kafka-transactions.sh finds it",
+            f"{count:,}", number, transactions.limit_s,
+        )  # fmt: skip
+    if waiting:
+        transactions.forget()
 
 
 async def _has_record(reader: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> bool:

@@ -67,7 +67,6 @@ class Worker:
         recovery = Recovery(settings, layout, self.outputs, self.standby, self.telemetry, lake.next_offset)
         self.ownership = Ownership(recovery, self._new_log, self._release, self.fail)
         self.events = 0
-        self.lag: dict[int, int] = {}  # records behind, of each partition that is ready; the watchdog asks for it
         self.on_output: Callable[[BatchOutput], None] | None = None
         self._lake_commits = LakeCommits(lake, self.troubles, self.telemetry)
         self._checkpoints = Checkpoints(self.outputs, self._lake_commits, self.troubles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from msgspec.structs import replace
 
 from models.layout import Layout
@@ -24,6 +25,7 @@ from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
 from streams.settings import Settings
 from streams.state_log import FencedError, FencedLog
 from streams.telemetry import unready
+from streams.topics import ensure_topics
 from streams.watchdog import StuckError
 from streams.worker import UnsavedError, Worker
 from tests.integration.worked import assert_exact, prepare, records_of, repeats
@@ -234,6 +236,34 @@ def test_lag_without_progress_ends_a_worker(broker: Any, topic_prefix: str, tmp_
 
     with pytest.raises(StuckError, match=r"no progress for 2 s in partition \d, [\d,]+ records behind"):
         asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), hang))
+
+
+def test_a_producer_that_does_not_end_its_transaction_ends_no_worker(
+    apache_kafka: Any, topic_prefix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The worker names it, and goes on when the transaction is over."""
+    settings = Settings(
+        broker=apache_kafka.address, prefix=topic_prefix, app=topic_prefix, lake=str(tmp_path / "lake"), partitions=1,
+        watchdog_s=2.0,
+    )  # fmt: skip
+    ensure_topics(settings)
+    event = {"event_id": "1", "event": "app_start", "customer_id": "c", "event_time": time.time_ns() // 1_000_000}
+
+    async def wait(worker: Worker) -> bool:
+        await until(lambda: worker.events > 0, "a tick")
+        producer = KafkaProducer(bootstrap_servers=settings.broker, transactional_id=topic_prefix)
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send(settings.topic("events"), key=b"c", value=json.dumps(event).encode()).get(DEADLINE_S)
+        before = worker.events
+        await until(lambda: "in partition 0 wait for a producer" in caplog.text, "a warning")
+        await asyncio.sleep(settings.watchdog_s)
+        producer.commit_transaction()
+        producer.close()
+        await until(lambda: worker.events > before and worker.shards[0].rows.customers.count == 1, "the event")
+        return True
+
+    asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), wait))
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.5, 1.0, 2.0, 4.0])
