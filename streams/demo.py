@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from shlex import quote
 
@@ -127,15 +128,16 @@ def _trigger(connection: duckdb.DuckDBPyConnection) -> None:
         "WHERE kind = 'marketing' ORDER BY len(evidence) DESC, id LIMIT 1",
     )
     for row in rows:
-        shown = {name: str(value) for name, value in zip(names, row, strict=True) if value is not None}
+        shown = {name: value for name, value in zip(names, row, strict=True) if value is not None}
         shown["evidence"] = json.loads(shown["evidence"])
         click.echo("One trigger, whole:")
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(shown, ensure_ascii=False, indent=2, default=str))
 
 
 def _next_commands(lake: Path) -> None:
     quoted = quote(str(lake))
+    zhice = "zhice" if shutil.which("zhice") else quote(sys.argv[0])  # `make demo` calls it by its path
     click.echo("Try next:")
-    click.echo(f'  .venv/bin/zhice sql --lake {quoted} "FROM stage_transitions LIMIT 10"')
-    click.echo(f"  .venv/bin/zhice verify --lake {quoted}")
-    click.echo(f"  .venv/bin/zhice report --lake {quoted}")
+    click.echo(f'  {zhice} sql --lake {quoted} "FROM stage_transitions LIMIT 10"')
+    click.echo(f"  {zhice} verify --lake {quoted}")
+    click.echo(f"  {zhice} report --lake {quoted}")

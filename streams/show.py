@@ -202,6 +202,11 @@ def show_verification(report: VerifyReport, as_json: bool) -> None:
         f"{len(report.mismatches):,} mismatches in {report.compared:,} values: "
         f"{report.features} features of {report.customers:,} customers ({report.entities:,} entities)"
     )
+    if report.mismatches:
+        click.echo(
+            "The lake is right nevertheless where a changed catalogue began a feature anew, or where --new-lake began "
+            "after the state: see docs/operations.md"
+        )
 
 
 def show_catalogue(catalogue: Catalogue, as_json: bool) -> None:

@@ -173,11 +173,13 @@ def test_the_demo_shows_what_came_out_and_what_to_try_next(tmp_path: Path) -> No
     for title in DEMO_SHOWS:
         assert title in done.stdout, done.stdout
     assert re.search(r"last_app_start_at +│ 2026-0\d-\d\d ", done.stdout), "times are times"
+    assert re.search(r'"moment": \d', done.stdout), "numbers are numbers"
     assert "\x1b" not in done.stdout + done.stderr, "it is plain where it is no terminal"
     _, _, commands = done.stdout.partition("Try next:\n")
     assert len(commands.splitlines()) == 3
     for command in commands.splitlines():
-        _, *words = shlex.split(command)
+        program, *words = shlex.split(command)
+        assert program == "zhice", "it is found by this name"
         tried = zhice(*words, cwd=tmp_path)
         assert tried.returncode == 0 and tried.stdout, tried.stderr
 

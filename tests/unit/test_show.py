@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from models.catalogue import load
+from sinks.verify import Mismatch, VerifyReport
 from sinks.writer import Lake
 from streams.cli import main
+from streams.show import show_verification
 from tests.small_logs import START, outputs, records
 
 ODD = "[/x] [red]c :smile:"
@@ -88,3 +90,11 @@ def test_columns_that_are_too_narrow_to_read_stand_below_each_other(lake: str) -
     assert shown.count(["│", "column_139", "│", "139", "│"]) == 2 and ["row", "2"] in shown
     assert printed("sql", "--lake", lake, f"SELECT {wide} WHERE false") == "no rows\n"
     assert "row 1" not in printed("sql", "--lake", lake, "FROM events")
+
+
+def test_mismatches_that_are_none_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """A feature that a new catalogue began anew has not counted what was before."""
+    one = Mismatch("customer", "c", None, "paid", lake=1.0, recomputed=2.0)
+    for found, said in (([], False), ([one], True)):
+        show_verification(VerifyReport(1, 1, 1, 1, found), as_json=False)
+        assert ("began a feature anew" in capsys.readouterr().out) is said
