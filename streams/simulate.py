@@ -34,6 +34,8 @@ MAX_DAYS = 3_660  # ten years
 class SimulationError(ValueError):
     """Nothing can be simulated so; the message says what would do."""
 
+    exit_code = 2  # wrong usage, as for an option that the command line itself refuses
+
 
 class SimulationStats(NamedTuple):
     """What was written; `events` are good ones, without duplicates."""

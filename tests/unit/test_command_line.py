@@ -23,14 +23,8 @@ def called(*words: str) -> Result:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("simulate FOLDER/bank.csv", "a file of records ends in"),
         ("simulate FOLDER/nowhere/bank.jsonl", "No such file or directory"),
-        ("simulate FOLDER/bank.jsonl --customers 0", "at least 1 customer"),
-        ("simulate FOLDER/bank.jsonl --seed -1", "a seed from 0 on"),
-        (f"simulate FOLDER/bank.jsonl --days {MAX_DAYS + 1}", f"1 to {MAX_DAYS:,} days"),
-        ("simulate FOLDER/bank.jsonl --late 2", "shares from 0 to 1"),
         ("simulate FOLDER/bank.parquet --answers", "answers are added at the end"),
-        ("demo --dir FOLDER/demo --customers 0", "at least 1 customer"),
         ("demo --dir FOLDER", "holds files that no demo made"),
         ("backtest FOLDER/some.csv", "for others give --sql"),
         ("sql --lake FOLDER/nowhere", "there is no lake"),
@@ -90,6 +84,23 @@ def test_variables_are_for_every_command(tmp_path: Path) -> None:
 )
 def test_a_wrong_setting_is_wrong_usage(words: str, said: str) -> None:
     result = called("replay", str(SMALL), "--no-embedded", *words.split())
+    assert result.exit_code == 2 and isinstance(result.exception, SystemExit), result.exception
+    assert said in result.output and result.output.count("zhice:") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("simulate FOLDER/bank.jsonl --customers 0", "at least 1 customer"),
+        ("simulate FOLDER/bank.jsonl --seed -1", "a seed from 0 on"),
+        (f"simulate FOLDER/bank.jsonl --days {MAX_DAYS + 1}", f"1 to {MAX_DAYS:,} days"),
+        ("simulate FOLDER/bank.jsonl --late 2", "shares from 0 to 1"),
+        ("demo --dir FOLDER/demo --customers 0", "at least 1 customer"),
+        ("simulate FOLDER/bank.csv", "a file of records ends in"),
+    ],
+)
+def test_a_bank_that_cannot_be_is_wrong_usage(words: str, said: str, tmp_path: Path) -> None:
+    result = called(*words.replace("FOLDER", str(tmp_path)).split())
     assert result.exit_code == 2 and isinstance(result.exception, SystemExit), result.exception
     assert said in result.output and result.output.count("zhice:") == 1
 
