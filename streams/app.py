@@ -24,6 +24,7 @@ from streams.owners import client_id
 from streams.security import faust_credentials
 from streams.settings import Settings
 from streams.state_log import FencedError
+from streams.topics import TopicError, refuse_added
 from streams.troubles import pauses
 from streams.watchdog import watch
 from streams.worker import AgainError, UnsavedError, Worker
@@ -79,7 +80,12 @@ def wire(app: BatchApp, worker: Worker) -> None:
 
     async def on_assigned(partitions: set[int]) -> None:
         worker.telemetry.partitions = set(partitions)
-        await worker.ownership.assign(partitions)
+        try:
+            refuse_added(settings, partitions)
+        except TopicError as error:
+            worker.fail(error)
+        else:
+            await worker.ownership.assign(partitions)
 
     app.on_assigned = on_assigned
     worker.telemetry.highwater = lambda number: app.consumer.highwater(TopicPartition(events.get_topic_name(), number))

@@ -15,6 +15,7 @@ from typing import Any, Final
 import faust
 from aiokafka import TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.transport.utils import DefaultSchedulingStrategy
@@ -107,10 +108,16 @@ class BatchConsumer(KafkaConsumer):
     async def release(self, tp: TP, offset: int) -> None:
         """Fetch from a partition, from this offset on; nothing, if it has been taken away or is about to be.
 
-        Then an assignment follows, which prepares it anew.
+        Then an assignment follows, which prepares it anew. Raises KafkaError where the consumer has crashed meanwhile.
         """
         held = self._held
-        if not await self._thread.seek_assigned(tp, offset, lambda: self._held is held):
+        try:
+            is_ours = await self._thread.seek_assigned(tp, offset, lambda: self._held is held)
+        except RuntimeError as error:
+            if not self._thread.thread_loop.is_closed():
+                raise
+            raise KafkaError("the consumer has crashed") from error
+        if not is_ours:
             return
         self._read_offset[tp] = offset or None  # Faust drops what is before
         self._next[tp] = offset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,12 +158,20 @@ def _refuse_partitions(counts: Mapping[str, int], partitions: int) -> None:
     wrong = {name: count for name, count in counts.items() if count != partitions}
     if not wrong:
         return
-    found = sorted(set(wrong.values()))
-    hint = (
-        f"start with --partitions {found[0]}, or with another --prefix" if len(found) == 1 else "use another --prefix"
-    )
+    first, *others = sorted(set(counts.values()))
+    hint = "use another --prefix" if others else f"start with --partitions {first}, or with another --prefix"
     listed = ", ".join(f"{name} has {count}" for name, count in wrong.items())
     raise TopicError(f"{listed} partitions, not {partitions}: all topics need as many as the events; {hint}")
+
+
+def refuse_added(settings: Settings, partitions: Collection[int]) -> None:
+    """Raises TopicError for partitions of the events that were not there at the start."""
+    if any(number >= settings.partitions for number in partitions):
+        raise TopicError(
+            f"{settings.topic('events')} was given more partitions than its {settings.partitions}: producers send most "
+            "customers to others now, away from their state. Nothing is lost, but it cannot be undone in Kafka: "
+            "use another --prefix"
+        )
 
 
 def _refuse_losses(differences: Mapping[str, tuple[str, ...]], keep_forever: bool) -> None:

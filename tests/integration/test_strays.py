@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from models.catalogue import load
-from sinks.lake import connect
+from models.layout import Layout
+from sinks.lake import NoLakeError, connect
 from sinks.verify import verify
+from sinks.writer import Lake
+from streams import app
 from streams.settings import Settings
-from streams.topics import ensure_topics
+from streams.topics import TopicError, ensure_topics
+from streams.worker import Worker as Ready
 from tests.conftest import Broker
 from tests.integration.served import Worker, until
-from tests.small_logs import MINUTE, SMALL, START
+from tests.small_logs import MINUTE, SMALL, START, small_catalogue
 from tests.workers import archived
 
 pytestmark = pytest.mark.kafka
 CUSTOMERS, EVENTS = 200, 4000
 PARTITIONS = 4
+DEADLINE_S = 60
 
 
 def event(number: int) -> dict[str, object]:
@@ -75,7 +82,32 @@ def test_strays_are_sent_on_once_and_in_order(apache_kafka: Broker, topic_prefix
             ) WHERE back
         """
         turned = connection.execute(order).fetchall()[0][0]
-    report = verify(lake, load({SMALL.name: SMALL.read_text(encoding="utf-8")}))
+    report = verify(lake, small_catalogue())
     assert (report.mismatches, report.customers) == ([], CUSTOMERS)
     assert turned == 0, "strays of a customer came in another order"
     assert "partitioner=murmur2_random" in log.read_text()
+
+
+def test_a_worker_whose_topic_is_given_partitions_ends_and_says_why(
+    apache_kafka: Broker, topic_prefix: str, tmp_path: Path
+) -> None:
+    """It would restore what no other topic has, and customers move away from their state."""
+    settings = Settings(
+        broker=apache_kafka.address, prefix=topic_prefix, app=topic_prefix, lake=str(tmp_path / "lake"), partitions=1
+    )
+    ensure_topics(settings)
+    bank = small_catalogue()
+
+    async def add(worker: Ready) -> bool:
+        while not worker.ownership.is_ready:
+            await asyncio.sleep(0.1)
+        admin = AdminClient({"bootstrap.servers": settings.broker})
+        for made in admin.create_partitions([NewPartitions(settings.topic("events"), 2)]).values():
+            made.result()
+        await asyncio.sleep(DEADLINE_S)
+        return False
+
+    with pytest.raises(TopicError, match=r"events was given more partitions than its 1.*another --prefix"):
+        asyncio.run(app.run(settings, Layout.compile(bank), Lake(settings.lake, bank), add))
+    with pytest.raises(TopicError, match=r"events has 2 partitions, not 1.*use another --prefix"):
+        ensure_topics(settings)

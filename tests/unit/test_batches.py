@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from models.records import Record, Records
@@ -106,6 +107,18 @@ def test_a_release_of_an_earlier_assignment_does_nothing() -> None:
     client = Client(EVENTS)
     consumer = released(client, assign_anew)
     assert not client.seeks and consumer._held == {EVENTS} and not consumer._next
+
+
+def test_a_release_by_a_consumer_that_has_crashed_is_a_matter_of_kafka() -> None:
+    """So the worker begins again: the thread's loop is closed before the worker hears of the crash."""
+
+    def crash(consumer: Consumer) -> None:
+        consumer._thread.thread_loop = asyncio.new_event_loop()
+        consumer._thread.thread_loop.close()
+        raise RuntimeError("Event loop is closed")
+
+    with pytest.raises(KafkaError, match="has crashed"):
+        released(Client(EVENTS), crash)
 
 
 def fetched(consumer: Consumer, after: Callable[[], None] = lambda: None) -> list[tuple[TP, int]]:
