@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from glob import escape
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -61,14 +62,23 @@ def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) 
 
     A thread that waits for a query hears no signal before its end, so the work has a thread of its own.
     """
-    with ThreadPoolExecutor(1) as pool:
-        made = pool.submit(work)
+    made: Future[T] = Future()
+
+    def make() -> None:
         try:
-            return made.result()
-        except KeyboardInterrupt:
-            while wait([made], INTERRUPT_S).not_done:
-                connection.interrupt()
-            raise
+            made.set_result(work())
+        except BaseException as error:
+            made.set_exception(error)
+
+    thread = Thread(target=make, daemon=True)
+    try:
+        thread.start()
+        return made.result()
+    except KeyboardInterrupt:
+        while thread.is_alive():
+            connection.interrupt()
+            thread.join(INTERRUPT_S)
+        raise
 
 
 def about_lake(place: Path) -> dict[str, Any]:

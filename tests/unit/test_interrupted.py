@@ -23,7 +23,7 @@ from tests.small_logs import small_catalogue
 from tests.workers import ended, tail, wait_for
 
 ENDLESS = "SELECT count(*) AS c FROM range(1000000000000) WHERE hash(range) = 5"
-STOPS_IN_S = 5
+STOPS_IN_S = 30  # on a busy machine; the query would take hours
 
 
 def test_a_query_ends_at_once(tmp_path: Path) -> None:
