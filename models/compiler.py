@@ -14,7 +14,7 @@ from models.expressions import Type, compile_ops, parse
 from models.features import accumulator_cells
 from models.plan import Aggregate, Input
 from models.programs import Op, link
-from models.zones import DAY_MS
+from models.windows import DAY_MS
 
 Ops = list[tuple[int, float]]
 

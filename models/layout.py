@@ -19,7 +19,6 @@ from models.expressions import Kind, Type
 from models.features import empty_tile, tile_cells
 from models.plan import CHANGED, JOURNEY_CELLS, ROW_CELLS, Input, Plan
 from models.policy_layout import PolicyLayout, RulePolicies
-from models.windows import DAY_MS
 from models.zones import zone_offsets_ms
 
 OTHER_TEXT = "(other)"  # stands for a string that the catalogue does not declare

@@ -46,8 +46,9 @@ class Lake:
         self._rows: dict[str, list[Part]] = {}  # of each table, for the commit that runs or the next one
         self._positions: dict[str, int] = {}
         try:
-            self._describe()
+            self._check_is_of(catalogue)
             self._tables = {table.name: (table, self._open(table)) for table in tables(catalogue)}
+            self._describe()
         except (OSError, DeltaError) as error:
             raise LakeError(f"the lake at {self.path} cannot be opened: {error}") from error
         self._committed: dict[tuple[str, str], int] = {}
@@ -84,7 +85,19 @@ class Lake:
                 )
         return [field for field in wanted if field.name not in has]
 
+    def _check_is_of(self, catalogue: Catalogue) -> None:
+        """Raises LakeError where it is of another catalogue, or of another time zone."""
+        file = self.path / ABOUT
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        for what, wanted in (("catalogue", catalogue.name), ("time_zone", catalogue.time_zone)):
+            if known.get(what, wanted) != wanted:
+                raise LakeError(
+                    f"the lake at {self.path} is of {what} {known[what]}, not {wanted}; "
+                    "take another folder for the lake"
+                )
+
     def _describe(self) -> None:
+        """Say what it is of, once its tables are those of the catalogue."""
         about = {
             "catalogue": self.catalogue.name,
             "catalogue_version": self.catalogue.version,
@@ -99,15 +112,6 @@ class Lake:
             "holdouts": [holdout.name for holdout in self.catalogue.holdouts],
         }
         file = self.path / ABOUT
-        if file.exists():
-            known = json.loads(file.read_text(encoding="utf-8"))
-            for what in ("catalogue", "time_zone"):
-                if known[what] != about[what]:
-                    raise LakeError(
-                        f"the lake at {self.path} is of {what} {known[what]}, not {about[what]}; "
-                        "take another folder for the lake"
-                    )
-        self.path.mkdir(parents=True, exist_ok=True)
         written = file.with_name(f".{ABOUT}.{os.getpid()}")  # several processes may open a lake at once
         written.write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
         written.replace(file)

@@ -10,9 +10,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from models.catalogue import load
 from models.layout import Layout
-from sinks.lake import NoLakeError, connect
+from sinks.lake import connect
 from sinks.verify import verify
 from sinks.writer import Lake
 from streams import app

@@ -15,7 +15,7 @@ from models.outputs import BatchOutput
 from sinks.day_files import HEAD
 from sinks.lake import NoLakeError, connect, views
 from sinks.rows import RowMaker
-from sinks.writer import Lake, LakeError
+from sinks.writer import ABOUT, Lake, LakeError
 from tests.small_logs import (
     DAY,
     HOUR,
@@ -314,5 +314,7 @@ def test_a_changed_catalogue_adds_its_columns(tmp_path: Path) -> None:
 def test_a_column_of_another_type_is_refused(tmp_path: Path) -> None:
     changed = BANK.replace(TIER, "aum >= 50000")
     Lake(tmp_path, load({"bank.toml": BANK}))
+    described = (tmp_path / ABOUT).read_bytes()
     with pytest.raises(LakeError, match="has aum_tier as double, not boolean; give the new one another name"):
         Lake(tmp_path, load({"bank.toml": changed}))
+    assert (tmp_path / ABOUT).read_bytes() == described, "it is still the lake of the catalogue before"
