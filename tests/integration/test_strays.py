@@ -16,6 +16,7 @@ from sinks.verify import verify
 from sinks.writer import Lake
 from streams import app
 from streams.settings import Settings
+from streams.telemetry import unready
 from streams.topics import TopicError, ensure_topics
 from streams.worker import Worker as Ready
 from tests.conftest import Broker
@@ -98,7 +99,7 @@ def test_a_worker_whose_topic_is_given_partitions_ends_and_says_why(
     bank = small_catalogue()
 
     async def add(worker: Ready) -> bool:
-        while not worker.ownership.is_ready:
+        while not worker.telemetry.partitions or unready(worker):
             await asyncio.sleep(0.1)
         admin = AdminClient({"bootstrap.servers": settings.broker})
         for made in admin.create_partitions([NewPartitions(settings.topic("events"), 2)]).values():

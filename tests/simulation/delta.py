@@ -52,6 +52,8 @@ class SimLake(Lake):
         self._files, self._before_write = files, before_write
         super().__init__("nowhere", catalogue)
 
+    def _check_is_of(self, catalogue: Any) -> None: ...
+
     def _describe(self) -> None: ...
 
     def _open(self, table: Any) -> Any:
