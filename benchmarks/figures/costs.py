@@ -37,7 +37,7 @@ class Size:
     """Customers for retail_bank; features of made catalogues and their customers; events that are timed."""
 
     customers: tuple[int, ...] = (10_000, 100_000, 1_000_000)
-    features: tuple[int, ...] = (64, 256, 1_024)
+    features: tuple[int, ...] = (64, 256, 640, 1_024)
     few: int = 5_000
     events: int = 300_000
 
