@@ -45,6 +45,9 @@ STEPS = {  # of places in the code, the first that fits
     "lake": ("sinks/", "streams/lake_commits", "deltalake/", "pyarrow/"),
     "encode": (
         "models/transition_records",
+        "models/decision_records",
+        "models/evidence",
+        "models/value_texts",
         "models/json_write",
         "streams/sending",
         "publish",
