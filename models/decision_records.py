@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _json = msgspec.json.Encoder().encode
 _INTS: Final = 5
-_RULE, _EVENT_TIME, _DECIDED_AT, _MOMENT, _EXPIRES_AT, _OFFSET, _SEQ = map(int, DecisionColumn)
+_RULE, _EVENT_TIME, _DECIDED_AT, _MOMENT, _EXPIRES_AT, _SEQ = map(int, DecisionColumn)
 # pieces that are the same for all; behind them those of each rule
 _ID, _ACTED, _HELD_BACK, _GATES, _AT_EVENT, _AT_DECISION, _OF_MOMENT, _EXPIRES, _EVIDENCE, _OF_RECORD, _END = range(11)
 _FIXED: Final = (

@@ -21,15 +21,14 @@ _json = msgspec.json.Encoder().encode
 
 
 class DecisionColumn(IntEnum):
-    """Columns of `Decisions.numbers`. Times in ms; OFFSET is that of the record that caused it."""
+    """Columns of `Decisions.numbers`. Times in ms."""
 
     RULE = 0  # its number in the catalogue
     EVENT_TIME = 1
     DECIDED_AT = 2
     MOMENT = 3
     EXPIRES_AT = 4
-    OFFSET = 5
-    SEQ = 6
+    SEQ = 5
 
 
 class DecisionText(IntEnum):
@@ -89,10 +88,7 @@ class Decisions:
     def of(cls, decided: Sequence[Candidate], catalogue: Catalogue, topic: str, partition: int) -> Decisions:
         """Of candidates of which all gates were asked. topic, partition: of the events."""
         name, version = catalogue.name, catalogue.version
-        numbers = [
-            (one.rule.number, one.event_time, one.clock, one.moment, one.expires_at, one.offset, one.seq)
-            for one in decided
-        ]
+        numbers = [(one.rule.number, one.event_time, one.clock, one.moment, one.expires_at, one.seq) for one in decided]
         texts = Texts.of([
             *(decision_id(name, version, topic, partition, one).encode() for one in decided),
             *(one.customer_id.encode() for one in decided),
