@@ -15,7 +15,7 @@ from models.catalogue import Catalogue, Journey, Rule
 from models.cells import Cells, cells_of_layout
 from models.compiler import Accumulator, Column, Predicates, accumulators, csr, ring_arrays
 from models.events import EventLayout
-from models.expressions import Kind, Type
+from models.expressions import Type
 from models.features import empty_tile, tile_cells
 from models.plan import CHANGED, JOURNEY_CELLS, ROW_CELLS, Input, Plan
 from models.policy_layout import PolicyLayout, RulePolicies
@@ -386,14 +386,3 @@ class Layout:
                 last = first + tile_cells(accumulator.aggregate, accumulator.tiles)
                 row[first:last] = empty_tile(int(accumulator.aggregate))
         return row
-
-
-def text_of(value: float, type_: Type) -> float | bool | str | None:
-    """A register's value as users see it; a string that is not declared is OTHER_TEXT, for its text is not kept."""
-    if value != value:
-        return None
-    if type_.kind is Kind.BOOLEAN:
-        return bool(value)
-    if type_.kind is Kind.STRING:
-        return type_.values[int(value)] if value >= 0 else OTHER_TEXT
-    return float(value)

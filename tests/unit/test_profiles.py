@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from models import profiles
 from models.decoding import Decoder
-from models.layout import Layout, text_of
+from models.expressions import Kind, Type
+from models.layout import OTHER_TEXT, Layout
 from models.names import group_of
 from models.profile_records import PARTS, Instances, names_of, records_of, shape_of
 from models.records import Records
@@ -75,8 +76,19 @@ def test_a_record_carries_the_time_at_which_its_profile_was_made() -> None:
     assert [profile["as_of"] for profile in decoded([records])] == [shard.clock] * 2
 
 
+def text_of(value: float, type_: Type) -> float | bool | str | None:
+    """A register's value as users see it; a string that is not declared is OTHER_TEXT, for its text is not kept."""
+    if value != value:
+        return None
+    if type_.kind is Kind.BOOLEAN:
+        return bool(value)
+    if type_.kind is Kind.STRING:
+        return type_.values[int(value)] if value >= 0 else OTHER_TEXT
+    return float(value)
+
+
 def test_rows_at_once_are_shown_as_each_value_is() -> None:
-    """As `text_of` shows what a decision read: NULL, what is true, and strings that are declared or not."""
+    """As `text_of` has it: NULL, what is true, and strings that are declared or not."""
     values = (nan, 0.0, -1.0)  # what a value of any type may be
     for entity in LAYOUT.entities:
         names, shape = entity.profile_names, shape_of(entity, LAYOUT.profile_types)
