@@ -6,7 +6,6 @@ import asyncio
 import multiprocessing
 import signal
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from sinks.writer import Lake
 from streams import app, clients
 from streams.record_files import RecordFileError, read_records
 from streams.routing import Router
-from streams.sending import send_records
+from streams.sending import RepeatedError, send_log
 from streams.settings import Settings
 from streams.worker import Worker
 
@@ -73,8 +72,7 @@ async def _produce(settings: Settings, path: Path) -> list[int]:
     await producer.start()
     try:
         for logs in router.logs(read_records(path)):
-            sends = [send_records(producer, topic, number, log) for number, log in enumerate(logs)]
-            await asyncio.gather(*chain.from_iterable(await asyncio.gather(*sends)))
+            await asyncio.gather(*(send_log(producer, topic, number, log) for number, log in enumerate(logs)))
     finally:
         await producer.stop()
     return [int(offset) for offset in router.offsets]
@@ -120,7 +118,7 @@ def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress:
 def _produce_for(settings: Settings, path: str, ends: multiprocessing.SimpleQueue[list[int] | str]) -> None:
     try:
         ends.put(produce(settings, path))
-    except RecordFileError as error:
+    except (RecordFileError, RepeatedError) as error:
         ends.put(str(error))
     except Exception as error:
         ends.put(f"{type(error).__name__}: {error}")

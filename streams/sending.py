@@ -25,6 +25,7 @@ _PRODUCER: Final = struct.Struct(">qhi")
 _NO_EPOCH: Final = -1
 _NO_PRODUCER: Final = (-1, -1, 0)
 NO_HEADERS: Final = Texts.of([])
+UNKNOWN_OFFSET: Final = -1  # of a batch that the broker has for long
 
 
 class WholeBatch(BatchBuilder):  # type: ignore[misc]
@@ -65,6 +66,29 @@ def batches_of(records: Records, headers: Texts = NO_HEADERS, *, transactional: 
         end, size = batch_end(records, headers, first, BATCH_BYTES - HEADER_BYTES)
         yield WholeBatch(records, headers, first, end, size, transactional)
         first = end
+
+
+class RepeatedError(RuntimeError):
+    """A broker holds records twice; the message names the partition."""
+
+
+async def send_log(producer: AIOKafkaProducer, topic: str, partition: int, log: Records) -> None:
+    """Send the log of a partition that nobody else writes to, and wait until it is acknowledged.
+
+    Raises RepeatedError if the broker gave it other offsets than the log has, and what sending raises. A broker
+    that starts again has forgotten producers whose records are a day old (its `producer.id.expiration.ms`): it may
+    take a second time what it was writing when it died.
+    """
+    firsts, sends = [int(offset) for offset in log.offset[:1]], []
+    for batch in batches_of(log):
+        sends.append(await producer.send_batch(batch, topic, partition=partition))
+        firsts.append(firsts[-1] + batch.record_count())
+    for first, sent in zip(firsts, await asyncio.gather(*sends), strict=False):
+        if sent.offset not in (first, UNKNOWN_OFFSET):
+            raise RepeatedError(
+                f"partition {partition} of {topic} has records twice: what should have offset {first} has "
+                f"{sent.offset}. Did the broker start again meanwhile?"
+            )
 
 
 async def send_records(

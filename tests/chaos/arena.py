@@ -6,7 +6,8 @@ import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,6 +25,11 @@ from tests.workers import ROOT
 
 DRAIN_S = 600  # for the end of the log after the last fault
 EVENTS_CUSTOMER = 25
+DAYS = 30  # of a log
+RECENT_DAYS = 20  # of one that ends yesterday
+PRODUCERS_KEPT = {  # a broker that starts again forgets those whose records are older, and takes a batch twice
+    "producer.id.expiration.ms": str(2**31 - 1),  # 24.8 days, Kafka's largest
+}
 HURRY = "hurry"  # a file: the rest of the log is wanted at once
 
 
@@ -82,11 +88,13 @@ class Arena:
         count: int,
         change: Callable[[Path, Path, Random], None] | None = None,
         changed: Collection[str] = (),
+        recent: bool = False,
         **settings: Any,
     ) -> None:
         """`seconds` are what the log is sent in, `count` the workers; `change` writes another file of records.
 
-        `changed` are the features that only a newer catalogue has, which workers take up in the middle.
+        `changed` are the features that only a newer catalogue has, which workers take up in the middle. `recent` is
+        for brokers that start again: see PRODUCERS_KEPT.
         """
         self.changed, self.commit = changed, commit()
         self.ground, self.name, self.events, self.count = ground, name, events, count
@@ -101,15 +109,18 @@ class Arena:
         }  # fmt: skip
         self.settings = Settings(**(given | settings))
         self.catalogue = self.settings.catalogue  # the oracle's, also when workers get a newer one
-        self.records = self._log(change)
+        self.records = self._log(change, recent)
         self.rate = max(200, int(self.records_count / seconds))
         self.notes: list[str] = []
         self.recoveries: list[float] = []
 
-    def _log(self, change: Callable[[Path, Path, Random], None] | None) -> Path:
+    def _log(self, change: Callable[[Path, Path, Random], None] | None, recent: bool) -> Path:
         plain, path = self.folder / "bank.parquet", self.folder / "log.parquet"
         customers = max(50, self.events // EVENTS_CUSTOMER)
-        settings = SimulationSettings(events=self.events, customers=customers, days=30, seed=self.ground.seed)
+        settings = SimulationSettings(events=self.events, customers=customers, days=DAYS, seed=self.ground.seed)
+        if recent:
+            start = date.today() - timedelta(days=RECENT_DAYS + 1)
+            settings = replace(settings, days=RECENT_DAYS, start=start.isoformat())
         self.records_count = write_file(settings, plain).records
         if change is None:
             plain.rename(path)

@@ -13,8 +13,8 @@ from streams.kafka_broker import ApacheKafka
 class KafkaCluster:
     """Nodes that are all broker and controller, so that any one of them may die. A context manager."""
 
-    def __init__(self, nodes: int = 3, *, heap_mb: int = 512) -> None:
-        shared = {
+    def __init__(self, nodes: int = 3, *, heap_mb: int = 512, properties: dict[str, str] | None = None) -> None:
+        shared = (properties or {}) | {
             "offsets.topic.replication.factor": str(nodes),
             "transaction.state.log.replication.factor": str(nodes),
             "transaction.state.log.min.isr": str(nodes // 2 + 1),

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from models.records import Records
 from streams.record_files import read_records
 from streams.routing import Router
-from streams.sending import BATCH_BYTES, send_records
+from streams.sending import BATCH_BYTES, send_log
 
 SLICES_S = 5  # slices a second
 LOOK_S = 0.05
@@ -37,8 +37,7 @@ async def feed(broker: str, topic: str, path: Path, partitions: int, rate: int, 
     started, done = time.monotonic(), 0
     try:
         for logs in slices(path, partitions, max(1, rate // SLICES_S)):
-            for sent in [await send_records(producer, topic, number, log) for number, log in enumerate(logs)]:
-                await asyncio.gather(*sent)
+            await asyncio.gather(*(send_log(producer, topic, number, log) for number, log in enumerate(logs)))
             done += sum(log.count for log in logs)
             while time.monotonic() < started + done / rate and not hurry.exists():
                 await asyncio.sleep(LOOK_S)

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from streams.kafka_broker import ApacheKafka
 from streams.steps import Step
-from tests.chaos.arena import Arena, ChaosError, Ground, Outcome
+from tests.chaos.arena import PRODUCERS_KEPT, Arena, ChaosError, Ground, Outcome
 from tests.chaos.cluster import KafkaCluster
 from tests.workers import ROOT
 
@@ -36,7 +36,7 @@ on = ["transfer_success"]
 aggregate = "count"
 window = "7d"
 """
-SHORT_SESSION = {  # of a broker with the controller: one that was killed is let in again when it is over
+RESTARTING = PRODUCERS_KEPT | {  # of a broker with the controller: one that was killed is let in again after a session
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
 }
@@ -147,10 +147,10 @@ def zombie(ground: Ground, sizes: Sizes) -> Outcome:
 
 def broker_restarts(ground: Ground, sizes: Sizes) -> Outcome:
     """kill -9 of the only broker, again and again, and one long outage."""
-    with ApacheKafka(properties=SHORT_SESSION) as kafka:
+    with ApacheKafka(properties=RESTARTING) as kafka:
         own = Ground(kafka, ground.folder, ground.seed, ground.say)
         seconds = 30 * sizes.restarts + sizes.outage_s
-        with Arena(own, "broker", events=sizes.events, seconds=seconds, count=2).begin() as arena:
+        with Arena(own, "broker", events=sizes.events, seconds=seconds, count=2, recent=True).begin() as arena:
             for restart in range(sizes.restarts):
                 arena.pause(2, 6)
                 away_s = sizes.outage_s if restart == sizes.restarts // 2 else arena.random.uniform(0, 2)
@@ -168,10 +168,10 @@ def _restart(arena: Arena, kafka: ApacheKafka, away_s: float) -> None:
 
 def broker_leaders(ground: Ground, sizes: Sizes) -> Outcome:
     """Three brokers, three replicas: the leader of a partition dies and comes back."""
-    with KafkaCluster(3) as cluster:
+    with KafkaCluster(3, properties=PRODUCERS_KEPT) as cluster:
         own = Ground(cluster, ground.folder, ground.seed, ground.say)
         seconds = 40 * sizes.leader_kills
-        begun = Arena(own, "leaders", events=sizes.events, seconds=seconds, count=2, replication=3).begin()
+        begun = Arena(own, "leaders", events=sizes.events, seconds=seconds, count=2, recent=True, replication=3).begin()
         with begun as arena:
             for kill in range(sizes.leader_kills):
                 arena.pause(2, 6)

@@ -201,6 +201,39 @@ def test_pages_and_the_source_offset_move_in_one_transaction(apache_kafka: Broke
     assert [r.key for r in everything] == [b"committed", b"aborted", b"after"]
 
 
+@pytest.mark.skipif(bool(missing_for_apache_kafka()), reason="a broker that is killed is a process of this machine")
+@pytest.mark.parametrize(("is_old", "last"), [(False, 2), (True, 3)])
+def test_a_broker_that_starts_again_forgets_producers_of_old_records(is_old: bool, last: int) -> None:
+    """Why `streams.sending.send_log` compares offsets: what was in flight is taken twice, idempotence or not."""
+
+    async def resend(kafka: ApacheKafka, topic: str) -> list[int]:
+        time_ms = OLD_MS if is_old else int(time.time() * 1000)
+        producer = AIOKafkaProducer(bootstrap_servers=kafka.address, enable_idempotence=True)
+        await producer.start()
+
+        async def send() -> int:
+            return int((await producer.send_and_wait(topic, b"event", partition=0, timestamp_ms=time_ms)).offset)
+
+        def forget_the_last_answer() -> None:
+            producer._txn_manager._sequence_numbers[TopicPartition(topic, 0)] -= 1
+
+        try:
+            first = [await send() for _ in range(3)]
+            forget_the_last_answer()
+            again = await send()
+            kafka.kill()
+            kafka.restart()
+            forget_the_last_answer()
+            return [*first, again, await send()]
+        finally:
+            await producer.stop()
+
+    with ApacheKafka() as kafka:
+        settings = settings_of(kafka, "forgetful")
+        ensure_topics(settings)
+        assert asyncio.run(resend(kafka, settings.topic("events"))) == [0, 1, 2, 2, last]
+
+
 def test_the_embedded_broker_is_gone_after_its_context() -> None:
     with EmbeddedBroker() as broker:
         assert is_open(broker.port)

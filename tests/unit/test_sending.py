@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from models.records import TICK_HEADER, Record, Records
 from streams import sending
 from streams.outputs import acknowledgement
-from streams.sending import batches_of
+from streams.sending import UNKNOWN_OFFSET, RepeatedError, batches_of, send_log
 from tests.unit.test_fetching import READ_UNCOMMITTED, in_batches
 
 PRODUCER = (77, 3, 4711)  # id, epoch, sequence
@@ -85,3 +86,36 @@ def test_a_producer_that_is_stopped_fails_what_it_has_not_heard_of() -> None:
             await waiting
 
     asyncio.run(run())
+
+
+class Broker:
+    """A producer whose broker has so many records already, and takes some twice."""
+
+    def __init__(self, end: int, repeats: int = 0, known: bool = True) -> None:
+        self.end, self.repeats, self.known = end, repeats, known
+
+    async def send_batch(self, batch: Any, topic: str, partition: int) -> asyncio.Future[Any]:
+        acknowledged = asyncio.get_running_loop().create_future()
+        acknowledged.set_result(SimpleNamespace(offset=self.end + self.repeats if self.known else UNKNOWN_OFFSET))
+        self.end += batch.record_count() + self.repeats
+        return acknowledged
+
+
+LOG = Records.of([Record(7 + number, 1, b"k", b"v" * 50) for number in range(30)])
+
+
+@pytest.mark.parametrize("broker", [Broker(7), Broker(99, known=False)])
+def test_a_log_has_its_offsets(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "BATCH_BYTES", 400)
+    asyncio.run(send_log(broker, "events", 3, LOG))  # type: ignore[arg-type]
+    assert broker.end == 7 + LOG.count or not broker.known
+
+
+@pytest.mark.parametrize(("end", "repeats", "found"), [(7, 2, "offset 7 has 9"), (12, 0, "offset 7 has 12")])
+def test_a_log_that_a_broker_took_twice_is_an_error(end: int, repeats: int, found: str) -> None:
+    with pytest.raises(RepeatedError, match=f"partition 3 of events has records twice: what should have {found}"):
+        asyncio.run(send_log(Broker(end, repeats), "events", 3, LOG))  # type: ignore[arg-type]
+
+
+def test_nothing_of_a_log_is_sent() -> None:
+    asyncio.run(send_log(Broker(7), "events", 3, Records.of([])))  # type: ignore[arg-type]
