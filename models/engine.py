@@ -21,7 +21,6 @@ from models.plan import (
     CLOCK,
     DEDUP_IDS,
     HEAP,
-    HOUR_MS,
     LATEST,
     NO_CLOCK,
     PENDING,
@@ -35,6 +34,7 @@ from models.plan import (
 from models.prefetch import AHEAD, ask
 from models.rules import add_considered, consider, fill, gates_passed, holds, score_of, value_of
 from models.timers import cells_of, kind_of, next_deadline, queue, ref_of, row_of
+from models.zones import HOUR_MS, number_at
 
 
 class Pause(IntEnum):
@@ -106,11 +106,23 @@ def take_snapshots(plan, state, out, record, as_of):
 
 
 @part
+def next_hour(plan, instant):
+    """The first instant after another, ms, at which the wall clock of the catalogue's time zone shows a full hour."""
+    number = number_at(plan.zone_at, instant)
+    offset = plan.zone_offset[number]
+    hour = (instant + offset) // HOUR_MS * HOUR_MS + HOUR_MS - offset
+    if number + 1 < len(plan.zone_at) and hour >= plan.zone_at[number + 1]:  # the clock is changed before
+        changed = plan.zone_at[number + 1]
+        hour = changed - (changed + plan.zone_offset[number + 1]) % -HOUR_MS
+    return hour
+
+
+@part
 def advance(plan, state, out, record, timestamp):
     """Advance the clock to a record's timestamp and do what is due; returns why it paused."""
     clock = max(state.numbers[CLOCK], timestamp)
     if state.numbers[CLOCK] == NO_CLOCK:
-        state.numbers[BOUNDARY] = clock // HOUR_MS * HOUR_MS + HOUR_MS
+        state.numbers[BOUNDARY] = next_hour(plan, clock)
     state.numbers[CLOCK] = clock
     while True:
         due, boundary = next_deadline(plan, state), state.numbers[BOUNDARY]
@@ -119,9 +131,9 @@ def advance(plan, state, out, record, timestamp):
                 return _SNAPSHOTS_FULL
             if state.numbers[PENDING] > 0:
                 take_snapshots(plan, state, out, record, boundary)
-                state.numbers[BOUNDARY] = boundary + HOUR_MS
+                state.numbers[BOUNDARY] = next_hour(plan, boundary)
                 continue
-            state.numbers[BOUNDARY] = int(min(due, clock)) // HOUR_MS * HOUR_MS + HOUR_MS
+            state.numbers[BOUNDARY] = next_hour(plan, int(min(due, clock)))
         elif due <= clock:
             if no_room(plan, out):
                 return _OUT_FULL

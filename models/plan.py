@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from models.programs import MAX_STACK
 
-HOUR_MS: Final = 3_600_000
 PAGE_ROWS: Final = 64  # rows of a page, the unit of a checkpoint
 DEDUP_IDS: Final = 16  # ids of a customer that are remembered
 

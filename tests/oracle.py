@@ -17,7 +17,7 @@ from tests.oracle_events import Event, decode, is_tick, time_of, to_float
 from tests.oracle_expressions import Value, evaluate, holds, names_read
 from tests.oracle_metrics import Metrics
 from tests.oracle_state import CUSTOMER, Cause, Row, Standing, Taken, Timer
-from tests.oracle_windows import HOUR_MS, MINUTE_MS, aggregate, duration_ms, tiles_in_window
+from tests.oracle_windows import MINUTE_MS, aggregate, duration_ms, next_hour, tiles_in_window
 
 
 class Oracle:
@@ -31,7 +31,7 @@ class Oracle:
         self.customers: dict[str, Row] = {}
         self.instances: dict[tuple[str, str, str], Row] = {}
         self.timers: list[Timer] = []
-        self.boundary: int | None = None  # the last hour boundary that the clock has reached
+        self.boundary: int | None = None  # the next hour at which the clock has something to record
         self.transitions: list[Transition] = []
         self._decisions = Decisions(catalogue)
         self.decisions = self._decisions.made
@@ -73,7 +73,7 @@ class Oracle:
         before = self.clock
         self.clock = timestamp if before is None else max(before, timestamp)
         if self.boundary is None:
-            self.boundary = self.clock // HOUR_MS * HOUR_MS
+            self.boundary = next_hour(self.clock, self.catalogue.time_zone)
         if before is not None and before // MINUTE_MS != self.clock // MINUTE_MS:
             self._metrics.write(self.offset)
         for candidate in self._decisions.release(self.clock):
@@ -88,9 +88,9 @@ class Oracle:
     def _pass_boundaries(self, up_to: int) -> None:
         """Record what changed as of the next boundary; the others up to `up_to` have nothing to record."""
         assert self.boundary is not None
-        if self.boundary + HOUR_MS <= up_to:
-            self._snapshot(self.boundary + HOUR_MS)
-            self.boundary = up_to // HOUR_MS * HOUR_MS
+        if self.boundary <= up_to:
+            self._snapshot(self.boundary)
+            self.boundary = next_hour(up_to, self.catalogue.time_zone)
 
     def _fire(self, timer: Timer) -> None:
         self.timers.remove(timer)

@@ -11,6 +11,7 @@ from tests.oracle_expressions import Value
 from tests.oracle_state import Taken
 
 MINUTE_MS = 60_000
+QUARTER_MS = 900_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 UNITS_MS = {"s": 1000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
@@ -46,6 +47,14 @@ def offset_ms(time: int, time_zone: str) -> int:
     offset = datetime.fromtimestamp(time // 1000, ZoneInfo(time_zone)).utcoffset()
     assert offset is not None
     return int(offset.total_seconds()) * 1000
+
+
+def next_hour(time: int, time_zone: str) -> int:
+    """The first time after this one at which the zone's wall clock shows a full hour; offsets are quarters of one."""
+    time += QUARTER_MS - time % QUARTER_MS
+    while (time + offset_ms(time, time_zone)) % HOUR_MS:
+        time += QUARTER_MS
+    return time
 
 
 def tiles_in_window(feature: Feature, time_zone: str, latest: int | None, taken: Sequence[Taken]) -> Tiles:

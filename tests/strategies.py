@@ -21,13 +21,14 @@ from models.catalogue import Catalogue, load
 from tests.strategies_catalogue import Builder
 from tests.strategies_log import Log, Record
 
-ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Shanghai")
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Shanghai", "Australia/Lord_Howe")
 STARTS = {  # and where clocks change soon after it
     1_704_067_200_000: None,  # 2024-01-01 00:00 UTC
     1_710_033_000_000: "America/New_York",  # 2024-03-10 01:10 UTC, hours before the clocks go forward
     1_711_840_000_000: "Europe/Berlin",  # 2024-03-30 23:06 UTC, hours before the clocks go forward
     1_729_980_000_123: "Europe/Berlin",  # 2024-10-26 22:00 UTC, hours before the clocks go back
     1_730_602_800_000: "America/New_York",  # 2024-11-03 03:00 UTC, hours before the clocks go back
+    1_775_307_600_000: "Australia/Lord_Howe",  # 2026-04-04 13:00 UTC, two hours before they go back by half of one
 }
 ENTRIES = (  # at most
     *(("event", 5), ("journey", 5), ("feature", 12), ("tag", 4), ("rule", 12)),
