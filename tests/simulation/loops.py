@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import events
+from asyncio import events, tasks
 from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -61,7 +61,12 @@ class SimLoop(asyncio.AbstractEventLoop):
         events._set_running_loop(self)
         try:
             while self._tasks:
-                self._close(self._tasks.pop())
+                task = self._tasks.pop()
+                tasks._enter_task(self, task)  # as if it ran: `asyncio.timeout` asks for the task that it is in
+                try:
+                    self._close(task)
+                finally:
+                    tasks._leave_task(self, task)
         finally:
             events._set_running_loop(before)
 
