@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams.security import client_options
+from streams.sending import BATCH_BYTES
 from streams.settings import Settings
 
-MAX_BATCH_BYTES = 1_000_000
 MAX_REQUEST_BYTES = 8 << 20
 MAX_FETCH_BYTES = 16 << 20
 UNHEARD = "Future exception was never retrieved"  # as asyncio begins to say so
@@ -24,7 +24,7 @@ def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
         **client_options(settings),
         enable_idempotence=settings.transactions,
         acks="all",
-        max_batch_size=MAX_BATCH_BYTES,
+        max_batch_size=BATCH_BYTES,
         max_request_size=MAX_REQUEST_BYTES,
         linger_ms=0,
         **options,
