@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSas
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types.auth import CredentialsT
 
-from streams.settings import Settings, SettingsError, brokers
+from streams.settings import Settings, SettingsError, brokers, fields
 
 PLAINTEXT, SASL_TLS = "PLAINTEXT", "SASL_SSL"
 PROBE_TIMEOUT_S, CLOSE_TIMEOUT_S = 5.0, 0.2
@@ -58,19 +58,23 @@ def check(settings: Settings) -> None:
         raise SettingsError(
             "--security-protocol SASL_PLAINTEXT would send credentials and events unencrypted; use SASL_SSL"
         )
-    if (user or password) and protocol != SASL_TLS:
+    if _is_set(settings, "sasl_") and protocol != SASL_TLS:
         raise SettingsError(
-            f"--sasl-username and --sasl-password are set, but --security-protocol is {protocol}; "
-            "credentials go over TLS only: use SASL_SSL"
+            f"--sasl-… is set, but --security-protocol is {protocol}; credentials go over TLS only: use SASL_SSL"
         )
     if protocol == SASL_TLS and not (user and password):
         raise SettingsError(
             "--security-protocol SASL_SSL needs --sasl-username and a password: set ZHICE_SASL_PASSWORD"
         )
-    if protocol == PLAINTEXT and (settings.ssl_ca or settings.ssl_cert or settings.ssl_key):
+    if protocol == PLAINTEXT and _is_set(settings, "ssl_"):
         raise SettingsError("--ssl-… is set, but --security-protocol is PLAINTEXT; use SSL or SASL_SSL")
     if bool(settings.ssl_cert) != bool(settings.ssl_key):
         raise SettingsError("--ssl-cert and --ssl-key belong together: set both, or none")
+
+
+def _is_set(settings: Settings, group: str) -> bool:
+    """Whether a setting whose name begins with `group` is another than by default."""
+    return any(getattr(settings, one.name) != one.default for one in fields() if one.name.startswith(group))
 
 
 def probe(settings: Settings) -> None:

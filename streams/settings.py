@@ -12,6 +12,7 @@ from msgspec import Meta
 ENV_PREFIX = "ZHICE_"
 MAX_PARTITIONS = 1024
 SECRETS = ("sasl_password", "http_token")  # never shown
+LINE_BREAKS: Final = "\r\n"  # at the end of a file of a secret; of a password all other white space counts
 LOOPBACK: Final = "127.0.0.1"
 ADDRESS: Final = re.compile(r"(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>\d{1,5})")  # HOST:PORT
 
@@ -139,7 +140,12 @@ def load(values: dict[str, Any]) -> Settings:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(_in_words(str(error))) from None
-    settings = msgspec.structs.replace(settings, http_token=_token(settings.http_token))
+    settings = msgspec.structs.replace(
+        settings,
+        http_token=_token(settings.http_token),
+        sasl_username=settings.sasl_username.rstrip(LINE_BREAKS),
+        sasl_password=settings.sasl_password.rstrip(LINE_BREAKS),
+    )
     _check(settings)
     return settings
 

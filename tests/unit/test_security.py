@@ -25,6 +25,8 @@ USER = {"sasl_username": "bank", "sasl_password": PASSWORD}
         ({"security_protocol": "SASL_PLAINTEXT"}, "unencrypted"),
         (USER, "credentials go over TLS only"),
         ({"security_protocol": "SSL", **USER}, "credentials go over TLS only"),
+        ({"sasl_mechanism": "PLAIN"}, "--sasl-… is set, but --security-protocol is PLAINTEXT"),
+        ({"security_protocol": "SSL", "sasl_mechanism": "SCRAM-SHA-256"}, "--sasl-… is set"),
         ({"security_protocol": "SASL_SSL", "sasl_username": "bank"}, "ZHICE_SASL_PASSWORD"),
         ({"security_protocol": "SASL_SSL", "sasl_password": PASSWORD}, "--sasl-username"),
         ({"ssl_ca": "ca.pem"}, "--security-protocol is PLAINTEXT"),
@@ -72,6 +74,13 @@ def test_secrets_are_not_shown() -> None:
     settings = Settings(sasl_password=PASSWORD, http_token=PASSWORD)
     assert PASSWORD not in f"{settings!r} {settings} {dict(settings.__rich_repr__())}"
     assert "sasl_password=''" in repr(Settings())
+
+
+def test_a_line_break_at_the_end_of_a_file_is_no_part_of_credentials() -> None:
+    """Of a password all other white space is."""
+    settings = load({"security_protocol": "SASL_SSL", "sasl_username": "bank\n", "sasl_password": " a b \r\n"})
+    options = client_options(settings)
+    assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("bank", " a b ")
 
 
 def test_a_wrong_setting_is_named_without_its_value() -> None:
