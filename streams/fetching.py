@@ -87,6 +87,14 @@ class RecordsThread(AIOKafkaConsumerThread):
         consumer._partition_assignment_strategy = [StickyPartitionAssignor]
         return consumer
 
+    def set_shutdown(self) -> None:
+        """Nobody waits for it where the loop of the worker is closed: the thread was left, and ends later."""
+        try:
+            super().set_shutdown()
+        except RuntimeError:
+            if not self.parent_loop.is_closed():
+                raise
+
     async def on_start(self) -> None:
         await super().on_start()
         deliver_batches(self._ensure_consumer())

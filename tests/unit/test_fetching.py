@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from typing import Any
+from unittest import mock
 
 import aiokafka
 import numpy as np
@@ -13,12 +15,13 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.records import TICK_HEADER, Record
 from streams import fetching
-from streams.fetching import FetchingError, deliver_batches, records_of
+from streams.fetching import FetchingError, RecordsThread, deliver_batches, records_of
 
 TP = TopicPartition("events", 3)
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -175,6 +178,19 @@ def test_an_old_format_is_an_error() -> None:
     made[16] = 1
     with pytest.raises(CorruptRecordException, match="older"):
         in_batches(bytes(made), 0, [], READ_UNCOMMITTED)
+
+
+def test_a_thread_that_was_left_ends_without_a_word() -> None:
+    """A broker kept it until its worker was gone; the loop of that one is closed, and nobody waits."""
+
+    async def left() -> RecordsThread:
+        return RecordsThread(mock.Mock())
+
+    thread = asyncio.run(left())
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        AIOKafkaConsumerThread.set_shutdown(thread)
+    thread.set_shutdown()
+    thread.thread_loop.close()
 
 
 def test_another_aiokafka_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
