@@ -1,5 +1,5 @@
 """The command line. Commands parse options, call one function of a module, and print; errors are one line that says
-what to do, with exit code 1 (2 for wrong usage, 130 for Ctrl-C)."""
+what to do, with exit code 1 (2 for wrong usage, 130 for Ctrl-C, 141 in a shell where nobody reads on)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-import msgspec
 import rich_click as click
 from click.shell_completion import get_completion_class
 
@@ -33,7 +32,7 @@ class Zhice(click.RichGroup):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except BrokenPipeError:
-            ctx.exit(1)
+            _end_unread()
         except KeyboardInterrupt:
             click.echo("zhice: stopped", err=True)
             ctx.exit(INTERRUPTED)
@@ -45,6 +44,12 @@ class Zhice(click.RichGroup):
                 raise
             echo_error(error)
             ctx.exit(getattr(error, "exit_code", 1))
+
+
+def _end_unread() -> None:
+    """Who read the output has gone, as `| head` does: end by the signal that other commands end by, without a word."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, for the sake of sockets
+    signal.raise_signal(signal.SIGPIPE)
 
 
 @click.group(cls=Zhice, context_settings={"help_option_names": ["-h", "--help"]})
@@ -99,13 +104,10 @@ def topics(as_json: bool, **options: Any) -> None:
 
     Example: zhice topics --broker 127.0.0.1:9092 --partitions 8
     """
+    from streams.show import show_topics
     from streams.topics import ensure_topics
 
-    reports = ensure_topics(worker_settings.load(options))
-    if as_json:
-        click.echo(msgspec.json.encode(reports))
-    for report in [] if as_json else reports:
-        click.echo(f"{'made' if report.made else 'present':8} {report.name}  {report.partitions} partitions")
+    show_topics(ensure_topics(worker_settings.load(options)), as_json)
 
 
 def _stop_early(*_: object) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import msgspec
@@ -23,6 +23,9 @@ from models.layout import Layout
 from models.schema import schemas
 from sinks.lake import connect, interruptible
 from sinks.verify import VerifyReport
+
+if TYPE_CHECKING:  # a query needs no client of Kafka
+    from streams.topics import TopicReport
 
 Answer = tuple[list[str], list[tuple[Any, ...]]]  # names of columns, rows
 BAR_CELLS = 30
@@ -39,12 +42,18 @@ class NoCustomerError(LookupError):
     """The lake knows no such customer."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """The command line ends all commands in one way."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """A console that takes text as it is, not as markup, and does not wrap what goes to a file or a pipe."""
-    made = Console(markup=False, emoji=False)
+    made = _Console(markup=False, emoji=False)
     if made.is_terminal:
         return made
-    return Console(width=160, no_color=True, highlight=False, markup=False, emoji=False)
+    return _Console(width=160, no_color=True, highlight=False, markup=False, emoji=False)
 
 
 def echo_error(error: BaseException) -> None:
@@ -188,10 +197,19 @@ def bar(share: float) -> str:
     return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
 
 
+def show_topics(reports: Sequence[TopicReport], as_json: bool) -> None:
+    """Print which topics were made, and which were there."""
+    if as_json:
+        click.echo(to_json(reports))
+        return
+    for one in reports:
+        click.echo(f"{'made' if one.made else 'present':8} {one.name}  {one.partitions} partitions")
+
+
 def show_verification(report: VerifyReport, as_json: bool) -> None:
     """Print what verify found."""
     if as_json:
-        click.echo(to_json(msgspec.to_builtins(report)))
+        click.echo(to_json(report))
         return
     for one in report.mismatches[:MISMATCHES_SHOWN]:
         entity = one.customer_id if one.entity_id is None else f"{one.customer_id}/{one.entity_id}"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +107,17 @@ def test_a_bank_that_cannot_be_is_wrong_usage(words: str, said: str, tmp_path: P
     result = called(*words.replace("FOLDER", str(tmp_path)).split())
     assert result.exit_code == 2 and isinstance(result.exception, SystemExit), result.exception
     assert said in result.output and result.output.count("zhice:") == 1
+
+
+@pytest.mark.parametrize("words", ["catalogue show", "catalogue show --json", "schema", "sql --help"])
+def test_a_command_that_nobody_reads_ends_as_others_do(words: str) -> None:
+    """By SIGPIPE, without a word: `| head` is no error."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [str(Path(sys.executable).parent / "zhice"), *words.split()]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
 @pytest.mark.parametrize("customers", [1, 2, 5])
