@@ -58,11 +58,17 @@ class VerifyReport:
 def verify(path: str | Path, catalogue: Catalogue) -> VerifyReport:
     """Compare the latest snapshot of every entity with its events before that.
 
-    Raises NoLakeError; LakeError where the lake is of another catalogue; duckdb.Error.
+    Raises NoLakeError; LakeError where the lake is of another catalogue or has nothing to compare; duckdb.Error.
     """
     with connect(path) as connection:
         _check_catalogue(connection, Path(path), catalogue)
-        return interruptible(connection, lambda: _verify(connection, catalogue))
+        report = interruptible(connection, lambda: _verify(connection, catalogue))
+    if not report.entities:
+        raise LakeError(
+            f"the lake at {path} has no snapshots, so there is nothing to compare: workers take them at each hour of "
+            "the log, and when they stop"
+        )
+    return report
 
 
 def _verify(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> VerifyReport:

@@ -247,7 +247,7 @@ def compact(lake: str, keep_hours: int) -> None:
 @LAKE
 @JSON
 def verify(catalogue: str, lake: str, as_json: bool) -> None:
-    """Recompute every feature from the events in the lake and compare; exit code 1 on any mismatch.
+    """Recompute every feature from the lake's events and compare; exit code 1 where one differs, or there is none.
 
     Example: zhice verify --lake .zhice/demo/lake
     """

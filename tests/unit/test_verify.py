@@ -110,6 +110,14 @@ def test_another_catalogue_is_said(tmp_path: Path) -> None:
         verify(tmp_path, renamed)
 
 
+def test_a_lake_without_snapshots_is_not_right(tmp_path: Path) -> None:
+    """Nothing was compared, which is no reason to believe it."""
+    made = outputs(small_catalogue(), records([{"event": "login", "at": START}]))
+    _lake(tmp_path, made[:-1])
+    with pytest.raises(LakeError, match="has no snapshots, so there is nothing to compare"):
+        verify(tmp_path, small_catalogue())
+
+
 def test_no_lake(tmp_path: Path) -> None:
     with pytest.raises(NoLakeError, match="there is no lake at"):
         verify(tmp_path / "nowhere", small_catalogue())
