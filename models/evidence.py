@@ -15,7 +15,7 @@ from models.json_write import MAX_ESCAPED, MAX_INT_BYTES, put_bytes, put_int, pu
 from models.layout import RuleLayout
 from models.plan import CandidateColumn
 from models.texts import NULL, Ints, Texts
-from models.value_texts import Shape, Values, shown
+from models.value_texts import Shape, Values, between, shown
 
 _json = msgspec.json.Encoder().encode
 _EVENT_ID, _EVENT, _DEADLINE, _SHOWN, _END = range(5)
@@ -29,7 +29,7 @@ class EvidenceWriter:
 
     def __init__(self, rules: Sequence[RuleLayout], topic: str, partition: int) -> None:
         self._columns = [np.array(list(_columns(rule)), np.intp) for rule in rules]
-        self._shapes = [Shape.of(list(_between(rule, topic, partition)), _types(rule)) for rule in rules]
+        self._shapes = [Shape.of(_between(rule, topic, partition), _types(rule)) for rule in rules]
         self._pieces = Texts.of(_FIXED)
 
     def of(self, buffer: NDArray[np.float64], rules: Ints, caused: Sequence[Texts], offsets: Ints) -> Texts:
@@ -67,17 +67,11 @@ def _types(rule: RuleLayout) -> list[Type]:
     return [*stage, *(type_ for _, type_ in rule.reads.values())]
 
 
-def _between(rule: RuleLayout, topic: str, partition: int) -> Iterator[bytes]:
-    text = b'"stage":'
-    if rule.journey:
-        yield text
-        text = b""
-    text += b',"values":{' if rule.journey else b'null,"values":{'
-    for number, name in enumerate(rule.reads):
-        yield text + b"%b%b:" % (b"," if number else b"", _json(name))
-        text = b""
-    when = rule.rule.when or "TRUE"
-    yield text + b'},"predicate":%b,"topic":%b,"partition":%d,"offset":' % (_json(when), _json(topic), partition)
+def _between(rule: RuleLayout, topic: str, partition: int) -> list[bytes]:
+    stage = ["stage"] if rule.journey else b'"stage":null'
+    when = _json(rule.rule.when or "TRUE")
+    end = b'},"predicate":%b,"topic":%b,"partition":%d,"offset":' % (when, _json(topic), partition)
+    return between(stage, b',"values":{', list(rule.reads), end)
 
 
 @kernel

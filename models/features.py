@@ -136,8 +136,7 @@ def merge(aggregate, cells, at, value, time):
 @part
 def roll(plan, acc, cells, tile):
     """Make `tile` the ring's newest, emptying the tiles that it passes."""
-    cell, tiles = plan.acc_cell[acc], plan.acc_tiles[acc]
-    aggregate = plan.acc_aggregate[acc]
+    aggregate, cell, tiles = plan.acc_aggregate[acc], plan.acc_cell[acc], plan.ring_tiles[plan.acc_ring[acc]]
     width = 2 if aggregate == _FIRST or aggregate == _LAST else 1
     newest = cells[cell]
     steps = min(tiles, tile - int(newest)) if newest == newest else 0  # all are empty before the first event
@@ -180,13 +179,14 @@ def finish(aggregate, total):
 @part
 def read_ring(plan, places, acc, window_tiles, cells):
     """Merge the tiles of the window that ends with the row's largest event time, from oldest to newest."""
-    aggregate, cell, tiles = plan.acc_aggregate[acc], plan.acc_cell[acc], plan.acc_tiles[acc]
+    aggregate, cell, ring = plan.acc_aggregate[acc], plan.acc_cell[acc], plan.acc_ring[acc]
+    tiles = plan.ring_tiles[ring]
     total = empty_tile(aggregate)
     newest = cells[cell]
     if newest != newest:
         return total
     last = int(newest)
-    first = tile_of(plan, places, plan.acc_ring[acc], int(cells[LATEST])) - window_tiles + 1
+    first = tile_of(plan, places, ring, int(cells[LATEST])) - window_tiles + 1
     first = max(first, last - tiles + 1)
     slot = first % tiles - 1
     for _ in range(first, last + 1):
@@ -218,6 +218,6 @@ def read(plan, places, feature, cells):
     """The value of a feature for a row; NaN is NULL."""
     acc = plan.feature_acc[feature]
     aggregate = plan.acc_aggregate[acc]
-    if plan.acc_tiles[acc] == 0:
+    if plan.acc_ring[acc] < 0:
         return finish(aggregate, cells[plan.acc_cell[acc]])
     return finish(aggregate, read_ring(plan, places, acc, plan.feature_tiles[feature], cells))

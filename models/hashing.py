@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from models.jit import kernel, part
+from models.jit import kernel, part, routine
 
 _P1: Final = np.uint64(0x9E3779B185EBCA87)
 _P2: Final = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -84,7 +84,7 @@ def xxh64(data, start, size):
     return np.int64(merged ^ (merged >> np.uint64(32)))
 
 
-@kernel
+@routine
 def murmur2(data, start, size):
     """murmur2 of data[start : start + size] as Kafka's Java client computes it, uint32."""
     hashed = _MURMUR_SEED ^ np.uint32(size)
@@ -102,7 +102,7 @@ def murmur2(data, start, size):
     return np.uint32(hashed ^ (hashed >> np.uint32(15)))
 
 
-@kernel
+@routine
 def partition_of(data, start, size, partitions):
     """The partition that Java, kafka-python and aiokafka clients choose for a key."""
     return np.int64(murmur2(data, start, size) & np.uint32(0x7FFFFFFF)) % partitions

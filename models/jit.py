@@ -47,9 +47,9 @@ KERNELS: Final = (
     "texts",
     "timers",
     "transition_records",
+    "transpose",
     "value_texts",
     "zones",
-    "transpose",
 )
 
 

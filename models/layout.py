@@ -129,7 +129,6 @@ class Layout:
         columns = {
             "acc_aggregate": (np.int32, [int(a.aggregate) for a in found]),
             "acc_cell": (np.int32, [a.cell for a in found]),
-            "acc_tiles": (np.int64, [a.tiles for a in found]),
             "acc_least_tiles": (np.int64, [min(a.windows, default=0) for a in found]),
             "acc_where": (np.int32, wheres),
             "acc_value": (np.int32, [expression for expression, _ in values]),

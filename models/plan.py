@@ -49,6 +49,8 @@ OUT_COUNTS: Final = 5
 
 
 class Aggregate(IntEnum):
+    """What an accumulator does with its values."""
+
     COUNT = 0
     SUM = 1
     MIN = 2
@@ -89,7 +91,6 @@ class Plan(NamedTuple):
     # accumulators: the cells that features share
     acc_aggregate: NDArray[np.int32]
     acc_cell: NDArray[np.int32]
-    acc_tiles: NDArray[np.int64]  # tiles of the ring; 0 for a lifetime
     acc_least_tiles: NDArray[np.int64]  # of the shortest window that reads it
     acc_ring: NDArray[np.int32]  # which of the rings below; -1 for a lifetime
     acc_where: NDArray[np.int32]
@@ -154,6 +155,8 @@ class State(NamedTuple):
 
 
 class Batch(NamedTuple):
+    """A record batch, decoded: n records. Times are ms; properties: [n, properties], NaN is NULL."""
+
     timestamp: NDArray[np.int64]
     event_type: NDArray[np.int32]
     event_time: NDArray[np.int64]
@@ -187,6 +190,8 @@ class Place(IntEnum):
 
 
 class TransitionColumn(IntEnum):
+    """Of a row of Out.transitions: an entity that entered a stage. Times are ms."""
+
     RECORD = 0
     KIND = 1
     ROW = 2
@@ -201,6 +206,8 @@ class TransitionColumn(IntEnum):
 
 
 class CandidateColumn(IntEnum):
+    """Of a row of Out.candidates: a rule whose predicate held. Times are ms."""
+
     RECORD = 0
     RULE = 1
     CUSTOMER = 2  # row
@@ -215,7 +222,9 @@ class CandidateColumn(IntEnum):
 
 
 class SnapshotColumn(IntEnum):
-    AS_OF = 0
+    """Of a row of Out.snapshots: what an entity was at an hour."""
+
+    AS_OF = 0  # ms
     RECORD = 1  # that advanced the clock
     ENTITY = 2
     ROW = 3

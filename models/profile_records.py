@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,9 +15,8 @@ from models.json_write import MAX_ESCAPED, MAX_INT_BYTES, put_bytes, put_int, pu
 from models.layout import Entity
 from models.records import Records
 from models.texts import Ints, Texts
-from models.value_texts import Shape
+from models.value_texts import Shape, between
 
-PARTS: Final = ("features", "tags", "stages")
 # pieces that are the same for all profiles; behind them the entities' names
 _CUSTOMER, _AS_OF, _SHOWN, _ENTITIES, _ENTITY, _ENTITY_ID, _NEXT, _ALL, _SOME, _END, _NAMES = range(11)
 _FIXED: Final = (
@@ -36,19 +35,9 @@ _QUOTES: Final = 2
 
 
 def shape_of(entity: Entity, types: Mapping[str, Type]) -> Shape:
-    """How the values of an entity's row are written: `PARTS` by name, in the order of the values."""
-    return Shape.of(list(_between(entity)), [types[name] for name in entity.profile_names])
-
-
-def _between(entity: Entity) -> Iterator[bytes]:
-    text = b""
-    for part, names in zip(PARTS, (entity.features, entity.tags, entity.journeys), strict=True):
-        text += b'"%b":{' % part.encode()
-        for number, name in enumerate(names):
-            yield text + b"%b%b:" % (b"," if number else b"", msgspec.json.encode(name))
-            text = b""
-        text += b"}" if part == PARTS[-1] else b"},"
-    yield text
+    """How the values of an entity's row are written: features, tags and stages by name, in the order of the values."""
+    parts = (b'"features":{', entity.features, b'},"tags":{', entity.tags, b'},"stages":{', entity.journeys, b"}")
+    return Shape.of(between(*parts), [types[name] for name in entity.profile_names])
 
 
 class Instances(NamedTuple):

@@ -49,6 +49,23 @@ class Shape(NamedTuple):
         return cls(Texts.of([*between, *words]), np.array(kinds, np.int8), np.array(first, np.int64), longest)
 
 
+def between(*parts: bytes | Sequence[str]) -> list[bytes]:
+    """What stands before each value of an object, and behind the last: bytes as they are, names as keys of values.
+
+    >>> between(b'{"a":{', ["x", "y"], b'},"b":{', ["z"], b"}}")
+    [b'{"a":{"x":', b',"y":', b'},"b":{"z":', b'}}']
+    """
+    found, text = list[bytes](), b""
+    for part in parts:
+        if isinstance(part, bytes):
+            text += part
+            continue
+        for number, name in enumerate(part):
+            found.append(text + b"%b%b:" % (b"," if number else b"", msgspec.json.encode(name)))
+            text = b""
+    return [*found, text]
+
+
 def _words(type_: Type) -> list[bytes]:
     if type_.kind is Kind.BOOLEAN:
         return [b"null", b"false", b"true"]

@@ -19,7 +19,7 @@ from models.decoding import Decoder
 from models.expressions import Kind, Type
 from models.layout import OTHER_TEXT, Layout
 from models.names import group_of
-from models.profile_records import PARTS, Instances, names_of, records_of, shape_of
+from models.profile_records import Instances, names_of, records_of, shape_of
 from models.records import Records
 from models.shard import Shard
 from models.texts import Texts
@@ -31,6 +31,7 @@ from streams.sending import BATCH_BYTES
 from streams.simulate import SimulationSettings, write_file
 
 LAYOUT = Layout.compile(read_catalogue())
+PARTS = ("features", "tags", "stages")  # of a profile, in order
 
 
 def decoded(some: Iterable[Records]) -> list[dict[str, Any]]:
