@@ -77,7 +77,8 @@ class Decisions:
         acted = self.acted
         if acted.all():
             return self
-        return Decisions(self.numbers[acted], self.data, self.start[:, acted], self.size[:, acted])
+        start, size = self.start.compress(acted, axis=1), self.size.compress(acted, axis=1)  # in C's order, as all are
+        return Decisions(self.numbers[acted], self.data, start, size)
 
     def outcomes(self, rules: Sequence[Rule]) -> Iterator[tuple[Rule, str | None]]:
         """The rule of each, and the gate that failed. rules: the catalogue's."""
