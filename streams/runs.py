@@ -22,7 +22,7 @@ from streams.catalogues import read_catalogue
 from streams.compiling import ensure_kernels
 from streams.record_files import count_records
 from streams.replay import check_empty, follow, produce
-from streams.settings import Settings
+from streams.settings import NOT_EMBEDDED, Settings, fields
 from streams.show import progress_bar, stopwatch
 from streams.sources import write_records
 from streams.topics import ensure_topics
@@ -42,11 +42,14 @@ def record_file(file: Path, sql: str | None) -> Iterator[Path]:
 
 @contextmanager
 def embedded_broker(settings: Settings) -> Iterator[Settings]:
-    """The settings of a worker on an embedded broker that lives as long as the context."""
+    """The settings of a worker on an embedded broker that lives as long as the context.
+
+    What the environment says of another cluster is not meant for this one.
+    """
+    others = {field.name: field.default for field in fields(NOT_EMBEDDED)}
     with EmbeddedBroker() as broker:
-        yield for_replay(
-            settings, broker=broker.address, transactions=False, session_timeout_s=6.0, rebalance_timeout_s=3.0
-        )
+        its = {"broker": broker.address, "transactions": False, "session_timeout_s": 6.0, "rebalance_timeout_s": 3.0}
+        yield for_replay(settings, **(others | its))
 
 
 def for_replay(settings: Settings, **changes: object) -> Settings:
@@ -66,7 +69,10 @@ def run_replay(file: Path, sql: str | None, settings: Settings, *, embedded: boo
             check_empty(settings)
         if not work:
             sent, topic = sum(produce(settings, str(records))), settings.topic("events")
-            click.echo(f"{sent:,} records, ticks among them, sent to {topic}. Next: zhice worker --tick-ms 0")
+            click.echo(
+                f"{sent:,} records, ticks among them, sent to {topic}. Next: zhice worker --tick-ms 0, with "
+                "the settings of this replay"
+            )
             return
         worked, seconds = replay_records(records, settings)
     _echo_done(worked, seconds, settings.lake)

@@ -105,7 +105,7 @@ OF_WORK: Final = (
     "session_timeout_s", "rebalance_timeout_s", "watchdog_s",
 )  # fmt: skip
 OF_REPLAY: Final = (*OF_TOPICS, "transactions", *OF_WORK)  # one worker from the first record to the last
-# what a broker that a replay starts for itself decides
+# what a broker that a replay starts for itself decides, whatever the environment says of another one
 NOT_EMBEDDED: Final = (*CLUSTER, "replication", "transactions", "session_timeout_s", "rebalance_timeout_s")
 
 

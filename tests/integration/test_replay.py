@@ -19,6 +19,7 @@ from streams.backtest import Backtest
 from streams.catalogues import read_catalogue
 from streams.cli import main
 from streams.replay import follow
+from streams.runs import embedded_broker
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
@@ -98,3 +99,13 @@ def test_a_broken_line_ends_a_replay_with_its_number(tmp_path: Path) -> None:
     words = [ZHICE, "replay", file, "--lake", tmp_path / "lake"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(f"zhice: {file}:21: "), done.stderr
+
+
+def test_a_broker_of_its_own_is_reached_whatever_the_environment_says_of_another() -> None:
+    """A shell has the variables of a cluster with TLS and three brokers: the replay waited for ever, or failed."""
+    of_cluster = Settings(
+        broker="kafka:9093", security_protocol="SASL_SSL", sasl_username="bank", sasl_password="s", ssl_ca="ca.pem",
+        replication=3, partitions=2,
+    )  # fmt: skip
+    with embedded_broker(of_cluster) as settings:
+        assert [topic.partitions for topic in ensure_topics(settings)] == [2] * 7
