@@ -11,12 +11,9 @@ from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicParti
 from msgspec.structs import replace
 
 from models.decoding import Decoder
-from models.layout import Layout
 from models.records import Record, Records
 from models.shard import Shard
-from sinks.writer import Lake
-from streams import app, clients
-from streams.catalogues import read_catalogue
+from streams import clients
 from streams.outputs import Outputs
 from streams.recovery import Recovery, RestoreError
 from streams.settings import Settings
@@ -27,10 +24,9 @@ from streams.telemetry import Telemetry
 from streams.topics import ensure_topics
 from streams.troubles import Troubles
 from streams.worker import Worker
-from tests.integration.worked import assert_exact, prepare, records_of, repeats
+from tests.integration.worked import LAYOUT, assert_exact, prepare, records_of, repeats, run_worker, until
 
 pytestmark = pytest.mark.kafka
-LAYOUT = Layout.compile(read_catalogue())
 
 
 def settings_of(broker: Any, prefix: str) -> Settings:
@@ -190,8 +186,7 @@ def test_a_standby_is_read_on_from_where_it_is(apache_kafka: Any, topic_prefix: 
         await checkpoint_at(settings, 10)
         standby = Standby(settings)
         following = asyncio.create_task(standby.follow(set))
-        while not standby.copies or standby.copies[0].closing is None:
-            await asyncio.sleep(0.05)
+        await until(lambda: standby.copies and standby.copies[0].closing is not None, "a closing record")
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         known = Shard.restore(LAYOUT, settings.topic("events"), 0, standby.copies[0].records()).next_offset
@@ -269,13 +264,13 @@ def commit(settings: Settings, offsets: list[int]) -> None:
 def work(settings: Settings, records: int) -> int:
     """A worker in this process, until it has worked through at least so many records; returns how many they were."""
 
-    async def until(worker: Worker) -> bool:
+    async def enough_records(worker: Worker) -> bool:
         enough = asyncio.Event()
         worker.on_output = lambda _: enough.set() if worker.events >= records else None
         await enough.wait()
         return False
 
-    return asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), until)).events
+    return run_worker(settings, enough_records).events
 
 
 def test_the_groups_offsets_decide_nothing(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:

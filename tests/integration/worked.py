@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +13,22 @@ import duckdb
 from deltalake import DeltaTable
 from kafka import KafkaConsumer, TopicPartition
 
+from models.layout import Layout
 from sinks.lake import TABLES, connect, files_of
 from sinks.verify import verify
+from sinks.writer import Lake
+from streams import app
 from streams.catalogues import read_catalogue
 from streams.replay import produce
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
+from streams.worker import Worker
 from tests.workers import archived
 
 EVENTS = 30_000
+DEADLINE_S = 90
+LAYOUT = Layout.compile(read_catalogue())
 
 
 def prepare(broker: Any, prefix: str, folder: Path, events: int = EVENTS, **changes: Any) -> tuple[Settings, int]:
@@ -35,6 +44,24 @@ def prepare(broker: Any, prefix: str, folder: Path, events: int = EVENTS, **chan
     written = write_file(SimulationSettings(events=events, customers=events // 15, days=20), folder / "bank.jsonl")
     produce(settings, str(folder / "bank.jsonl"))
     return settings, written.records
+
+
+def run_worker(settings: Settings, job: Callable[[Worker], Awaitable[bool]]) -> Worker:
+    """A worker in this process, with the default catalogue, until the job returns (true: at the end of the log)."""
+    return asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), job))
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    """Poll until it holds. Raises AssertionError after `DEADLINE_S`."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.05)
+
+
+def restored(log: Path) -> int:
+    """How often a worker has restored a partition, as its log says."""
+    return log.read_text().count("restored partition") if log.exists() else 0
 
 
 def assert_exact(settings: Settings, records: int) -> None:

@@ -236,6 +236,12 @@ def test_planted_long_file_is_found(package: str) -> None:
     assert violations(Source(f"{package}/planted.py", "x = 1\n" * (MAX_LINES + 1))) != []
 
 
+def test_no_other_file_is_long() -> None:
+    others = (file for folder in (*_OUTSIDE, "examples") for file in (ROOT / folder).rglob("*.py"))
+    lengths = {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8").count("\n") for file in others}
+    assert lengths and {path: lines for path, lines in lengths.items() if lines > MAX_LINES} == {}
+
+
 def test_an_exception_is_for_its_file_and_its_rule_only() -> None:
     for path, allowed in EXCEPTIONS.items():
         text = (ROOT / path).read_text(encoding="utf-8")
