@@ -148,8 +148,8 @@ def _possible(timestamp: Ints) -> Ints:
 
 
 def _columns(flat: list[int], columns: int) -> Ints:
-    """int64[columns, rows] of rows one behind the other."""
-    return np.array(flat, np.int64).reshape(-1, columns).T
+    """int64[columns, rows] of rows one behind the other; in C's order, as the arrays of all kernels are."""
+    return np.ascontiguousarray(np.array(flat, np.int64).reshape(-1, columns).T)
 
 
 def _bad_row(topic: str, partition: int, record: Record, failure: Failure) -> BadRow:

@@ -18,6 +18,11 @@ from models import jit
 from streams.cli import main
 from streams.compiling import compile_kernels
 
+ESCAPED = (  # is read the slow way
+    r'{"event_id": "\\u0041%d", "event": "complaint", "customer_id": "C%d", "event_time": 1769900000000, '
+    r'"properties": {"topic": "\\u0074ransfer"}}'
+)
+
 def run(*words):
     result = CliRunner().invoke(main, [*words, "--lake", "lake"] if words[0] == "replay" else words)
     assert result.exit_code == 0, result.output
@@ -33,6 +38,8 @@ compile_kernels()
 unmet = [name for name, function in kernels.items() if not function.signatures]
 before = {name: len(function.signatures) for name, function in kernels.items()}
 run("simulate", "bank.jsonl", "--events", "20000", "--customers", "3000", "--broken", "0.05")
+with open("bank.jsonl", "a") as file:
+    file.writelines(ESCAPED % (number, number) + "\\n" for number in range(100))
 run("replay", "bank.jsonl")
 again = [name for name, function in kernels.items() if len(function.signatures) > before[name]]
 print(json.dumps([len(kernels), unmet, again]))
