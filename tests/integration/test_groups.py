@@ -16,6 +16,7 @@ from tests.integration.worked import DEADLINE_S, assert_exact, prepare, repeats,
 from tests.workers import archived, ended, options, start, start_worker, stop, tail, wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+REBALANCE_S = 20.0  # a worker without the time for its checkpoint would begin again, and restore again
 
 # A broker that has just started: the topic is missing when partitions are assigned, and there when it is asked again.
 FORGETFUL = """
@@ -58,7 +59,7 @@ def test_a_worker_joins_its_group_once(apache_kafka: Any, topic_prefix: str, tmp
 
 def test_a_rebalance_leaves_what_stays_as_it_is(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
     """Who joins restores its share, and the others read nothing anew; when it leaves, they restore what it had."""
-    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=10_000)
+    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=10_000, rebalance_timeout_s=REBALANCE_S)
     logs = [tmp_path / "first.log", tmp_path / "second.log", tmp_path / "third.log"]
     with ended(start_worker(settings, logs[0])) as first:
         wait_for(lambda: restored(logs[0]) == 4, "four partitions", DEADLINE_S, logs[0])
@@ -80,7 +81,9 @@ def test_a_rebalance_leaves_what_stays_as_it_is(apache_kafka: Any, topic_prefix:
 
 def test_a_static_member_comes_back_without_a_rebalance(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
     """A rolling restart: the others are not asked to join again, and it has its partitions as before."""
-    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=10_000, session_timeout_s=30.0)
+    settings, records = prepare(
+        apache_kafka, topic_prefix, tmp_path, events=10_000, session_timeout_s=30.0, rebalance_timeout_s=REBALANCE_S
+    )
     logs = [tmp_path / "first.log", tmp_path / "second.log"]
     members = [replace(settings, instance_id=name) for name in ("one", "two")]
     with ended(start_worker(members[0], logs[0])) as first:

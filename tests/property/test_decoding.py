@@ -102,7 +102,7 @@ def test_an_event_has_the_values_of_its_json(value: bytes) -> None:
     if event.event == "pay":
         given = body.get("properties") or {}
         amount, first = columns.properties[0, [4, 6]].tolist()
-        assert amount == given["amount"] if given.get("amount") is not None else np.isnan(amount)
+        assert amount == float(given["amount"]) if given.get("amount") is not None else np.isnan(amount)
         assert first == given["first"] if given.get("first") is not None else np.isnan(first)
     if event.properties:
         assert json.loads(bytes(event.properties)) == body["properties"] or "NaN" in str(body)
