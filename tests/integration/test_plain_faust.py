@@ -1,8 +1,10 @@
-"""What plain Faust loses or counts twice, and that Zhice does not: the rows of shared/FAUST.md, each by its trigger.
+"""What plain Faust 0.15.3 loses or counts twice, and that Zhice does not: each fault by its trigger.
+
+Their numbers are those of a list that has more: here is what can be shown.
 
 Every test gives one log to an app of tests/faust_apps, written as Faust's documentation does it, and to `zhice worker`.
-It asserts that the app is wrong, in the way that the row says, and that Zhice is right. If a new version of Faust mends
-one, its test fails, and a reason for our own way is gone.
+It asserts that the app is wrong, in the way that the test is named, and that Zhice is right. If a new version of Faust
+mends one, its test fails, and a reason for our own way is gone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The default catalogue holds what DOMAIN.md wants, and fits into its memory."""
+"""The default catalogue holds what its document says, and fits into its memory."""
 
 from __future__ import annotations
 
