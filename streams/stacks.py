@@ -12,11 +12,12 @@ from typing import Any
 
 
 def show_stacks() -> None:
-    """Print the stacks of all threads, and a line for each task of any event loop that is not done."""
+    """Print the stacks of all threads, a line for each task of any event loop that is not done, and their number."""
     faulthandler.dump_traceback(all_threads=True)
-    for task in [one for one in gc.get_objects() if isinstance(one, asyncio.Task) and not one.done()]:
+    tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task) and not one.done()]
+    for task in tasks:
         print(f"task {task.get_name()}: {' > '.join(_places(task.get_coro()))}", file=sys.stderr)
-    sys.stderr.flush()
+    print(f"{len(tasks)} tasks", file=sys.stderr, flush=True)
 
 
 def _places(awaited: Any) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from tests.forked import Forked
 ROOT = Path(__file__).parents[1]
 POLL_S = 0.2
 STOP_S = 25
-STACKS_S = 2.0  # until a worker has said where it stands
+STACKS_S = 20.0  # for a worker to say where it stands; one whose loop hangs does not
+STOOD = re.compile(r"^\d+ tasks$", re.MULTILINE)  # its last line about that
 
 Process = subprocess.Popen[bytes] | Forked
 P = TypeVar("P", subprocess.Popen[bytes], Forked)
@@ -86,10 +88,12 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float, log: Pa
 
 
 def stacks(process: Process, log: Path) -> str:
-    """The whole log of a worker, and in it where each of its threads and tasks stands now."""
+    """The whole log of a worker, and in it where each of its threads and tasks stands now, if it says so in time."""
     process.send_signal(signal.SIGUSR1)
-    time.sleep(STACKS_S)
-    return log.read_text(errors="replace")
+    deadline = time.monotonic() + STACKS_S
+    while not STOOD.search(said := log.read_text(errors="replace")) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return said
 
 
 def tail(log: Path) -> str:
