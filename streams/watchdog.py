@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -44,28 +44,35 @@ class StuckError(RuntimeError):
     exit_code = 3
 
 
+class Lag(NamedTuple):
+    """Offsets that wait: those from `first` to before `end` have done so since `since`, s."""
+
+    first: int
+    end: int
+    since: float
+
+
 class Watchdog:
     """Decides from what it is shown; times are seconds of any clock that does not go back."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
-        self._since: dict[int, tuple[int, float]] = {}  # by partition: next offset, and since when it is that
+        self._lags: dict[int, Lag] = {}  # by partition; none where there is no lag
 
-    def look(self, now: float, ends: Mapping[int, int], reached: Mapping[int, int]) -> dict[int, int]:
-        """Lag by partition, where nothing moved for the limit. ends, reached: the ends of the log, the next offsets."""
-        self._since = {
-            number: known if (known := self._since.get(number)) and known[0] == offset else (offset, now)
-            for number, offset in reached.items()
-        }
-        return {
-            number: ends[number] - offset
-            for number, (offset, since) in self._since.items()
-            if ends.get(number, 0) > offset and now - since >= self.limit_s
-        }
+    def look(self, now: float, ends: Mapping[int, int], reached: Mapping[int, int]) -> dict[int, Lag]:
+        """What has waited for the limit, by partition. ends, reached: the ends of the log, the next offsets."""
+        seen = {number: Lag(first, ends.get(number, 0), now) for number, first in reached.items()}
+        known = {number: lag for number, lag in self._lags.items() if reached.get(number) == lag.first}
+        self._lags = {number: lag for number, lag in seen.items() if lag.end > lag.first} | known
+        return {number: lag for number, lag in self._lags.items() if now - lag.since >= self.limit_s}
+
+    def excuse(self, number: int) -> None:
+        """Begin to count anew in a partition: what waits there is nothing to work on."""
+        del self._lags[number]
 
     def forget(self) -> None:
         """Begin to count anew: the worker had a reason to wait."""
-        self._since.clear()
+        self._lags.clear()
 
 
 class Joining:
@@ -142,13 +149,14 @@ async def watch(worker: Worker) -> None:
             else:
                 _check_joined(worker, joining)
                 _name_transactions(worker, transactions, ends)
-                lags = watchdog.look(time.monotonic(), ends, reached)
-                for number, lag in lags.items():
-                    if await _has_record(reader, TopicPartition(topic, number), reached[number]):
+                for number, lag in watchdog.look(time.monotonic(), ends, reached).items():
+                    if await _has_record(reader, TopicPartition(topic, number), lag):
                         raise StuckError(
-                            f"no progress for {settings.watchdog_s:g} s in partition {number}, {lag:,} records behind. "
+                            f"no progress for {settings.watchdog_s:g} s in partition {number}, "
+                            f"{lag.end - lag.first:,} records behind. "
                             "Nothing is lost: the next start goes on from the last checkpoint"
                         )
+                    watchdog.excuse(number)
     finally:
         beating.cancel()
         beat.stop()
@@ -178,22 +186,23 @@ def _name_transactions(worker: Worker, transactions: Watchdog, ends: Mapping[int
     """Warn of records that nobody may read before a transaction ends. ends: those of what is committed."""
     logged = {number: worker.telemetry.end_of(number) or 0 for number in ends}
     waiting = transactions.look(time.monotonic(), logged, ends)
-    for number, count in waiting.items():
+    for number, lag in waiting.items():
         log.warning(
             "%s records in partition %d wait for a producer that has not ended its transaction for %g s: nothing of "
             "the partition is decided meanwhile. Kafka ends it after the producer's transaction.timeout.ms; "
             "kafka-transactions.sh finds it",
-            f"{count:,}", number, transactions.limit_s,
+            f"{lag.end - lag.first:,}", number, transactions.limit_s,
         )  # fmt: skip
     if waiting:
         transactions.forget()
 
 
-async def _has_record(reader: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> bool:
-    """Whether there is one from an offset on: the end of a log also counts the markers of transactions."""
+async def _has_record(reader: AIOKafkaConsumer, tp: TopicPartition, lag: Lag) -> bool:
+    """Whether there is one in a lag: the end of a log also counts the markers of transactions."""
     reader.assign([tp])
-    reader.seek(tp, offset)
-    return bool(await reader.getmany(tp, timeout_ms=RECORD_MS, max_records=1))
+    reader.seek(tp, lag.first)
+    found = await reader.getmany(tp, timeout_ms=RECORD_MS, max_records=1)
+    return any(record.offset < lag.end for records in found.values() for record in records)
 
 
 class Heartbeat:

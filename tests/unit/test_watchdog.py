@@ -2,14 +2,14 @@
 
 import threading
 
-from streams.watchdog import Heartbeat, Joining, StuckError, Watchdog
+from streams.watchdog import Heartbeat, Joining, Lag, StuckError, Watchdog
 
 
 def test_lag_without_progress_is_stuck_after_the_limit() -> None:
     dog = Watchdog(60)
     assert dog.look(0, {0: 100, 1: 5}, {0: 10, 1: 5}) == {}
     assert dog.look(59, {0: 100, 1: 5}, {0: 10, 1: 5}) == {}
-    assert dog.look(60, {0: 100, 1: 5}, {0: 10, 1: 5}) == {0: 90}
+    assert dog.look(60, {0: 100, 1: 5}, {0: 10, 1: 5}) == {0: Lag(10, 100, 0)}
 
 
 def test_progress_and_no_lag_are_not_stuck() -> None:
@@ -23,7 +23,7 @@ def test_a_partition_that_went_away_counts_anew_when_it_is_back() -> None:
     dog.look(0, {0: 100}, {0: 10})
     dog.look(30, {}, {})
     assert dog.look(70, {0: 100}, {0: 10}) == {}
-    assert dog.look(130, {0: 100}, {0: 10}) == {0: 90}
+    assert dog.look(130, {0: 100}, {0: 10}) == {0: Lag(10, 100, 70)}
 
 
 def test_a_trouble_that_is_over_counts_anew() -> None:
@@ -37,6 +37,32 @@ def test_an_end_that_is_not_known_is_no_lag() -> None:
     dog = Watchdog(60)
     dog.look(0, {}, {0: 10})
     assert dog.look(100, {}, {0: 10}) == {}
+
+
+def test_a_lag_that_was_seen_goes_on_while_the_end_is_not_known() -> None:
+    dog = Watchdog(60)
+    dog.look(0, {0: 100}, {0: 10})
+    dog.look(30, {}, {0: 10})
+    assert dog.look(60, {0: 100}, {0: 10}) == {0: Lag(10, 100, 0)}
+
+
+def test_what_comes_after_a_quiet_time_has_not_waited() -> None:
+    """A log without ticks, or one whose records were in an open transaction until now."""
+    dog = Watchdog(60)
+    for now in range(0, 600, 5):
+        assert dog.look(now, {0: 10}, {0: 10}) == {}
+    assert dog.look(600, {0: 11}, {0: 10}) == {}
+    assert dog.look(660, {0: 12}, {0: 10}) == {0: Lag(10, 11, 600)}
+
+
+def test_what_is_nothing_to_work_on_is_excused() -> None:
+    """A marker at the end of a log; a record that comes behind it has not waited."""
+    dog = Watchdog(60)
+    dog.look(0, {0: 11}, {0: 10})
+    assert dog.look(60, {0: 12}, {0: 10}) == {0: Lag(10, 11, 0)}
+    dog.excuse(0)
+    assert dog.look(65, {0: 12}, {0: 10}) == {}
+    assert dog.look(125, {0: 12}, {0: 10}) == {0: Lag(10, 12, 65)}
 
 
 def test_a_loop_that_hangs_ends_the_process() -> None:
