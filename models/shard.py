@@ -75,7 +75,7 @@ class Shard:
             if pause == Pause.SNAPSHOTS_FULL:
                 step.out = step.out._replace(snapshots=self._new_snapshots())
             elif pause == Pause.HEAP_FULL:
-                self.rows.grow_heap()
+                self.rows.clear_heap()
             elif pause == Pause.RELEASE:
                 step.release()
         self._snapshots = step.out.snapshots

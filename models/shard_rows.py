@@ -25,6 +25,7 @@ from models.plan import (
     TransitionColumn,
 )
 from models.texts import NULL, Texts
+from models.timers import drop_stale
 from models.transitions import NO_STAGE, Transitions, no_transitions
 
 FIRST_ROWS = 1024  # for which room is made at first; a multiple of PAGE_ROWS
@@ -159,9 +160,15 @@ class Rows:
         state.instances[first:end] = self.templates[1][self.template_numbers(1, first, end)]
         state.dirty_instances[first // PAGE_ROWS : (end - 1) // PAGE_ROWS + 1] = True
 
-    def grow_heap(self, room: int = 0) -> None:
-        """Double the heap, or make it hold `room` entries."""
-        entries = max(2 * len(self.state.heap_ref), room)
+    def clear_heap(self) -> None:
+        """Make room in a full heap: half of it, or more, is free afterwards."""
+        drop_stale(self.layout.plan, self.state)
+        if 2 * int(self.state.numbers[HEAP]) > len(self.state.heap_ref):
+            self.grow_heap(2 * len(self.state.heap_ref))
+
+    def grow_heap(self, entries: int) -> None:
+        """Make the heap hold so many entries, or what it holds already."""
+        entries = max(entries, len(self.state.heap_ref))
         self.state = self.state._replace(
             heap_deadline=_grown(self.state.heap_deadline, entries), heap_ref=_grown(self.state.heap_ref, entries)
         )

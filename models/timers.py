@@ -1,14 +1,15 @@
 """The timers of a shard: a binary heap of (deadline, ref), cleaned lazily.
 
 A journey is in the heap at most once under its `QUEUED` deadline; entries under another one are stale. A deadline that
-moved later is put right when its old entry comes up, so that re-arming costs nothing.
+moved later is put right when its old entry comes up, so that re-arming costs nothing. What is stale goes when it comes
+up, or when the heap is full: a stage of years that is left every minute would else leave an entry each time.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from models.jit import inlined, part
+from models.jit import inlined, kernel, part
 from models.plan import ANCHOR, DEADLINE, HEAP, QUEUED, STAGE, TIMER
 
 _ROW_SHIFT = 12
@@ -129,3 +130,15 @@ def next_deadline(plan, state):
         else:
             pop(state)
     return np.inf
+
+
+@kernel
+def drop_stale(plan, state):
+    """Keep only the entries under which journeys are queued; none moves behind one that is not looked at yet."""
+    entries = state.numbers[HEAP]
+    state.numbers[HEAP] = 0
+    for at in range(entries):
+        deadline, ref = state.heap_deadline[at], state.heap_ref[at]
+        cells = cells_of(state, kind_of(ref), row_of(ref))
+        if cells[plan.journey_cell[journey_of(ref)] + QUEUED] == deadline:
+            push(state, deadline, ref)

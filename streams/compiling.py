@@ -59,6 +59,7 @@ def compile_kernels() -> int:
             lake.add(output)
         lake.add(shard.finish())
         shard.judge.reconsider([], shard.new_out(0))
+        shard.rows.clear_heap()
         list(shard.changed_profiles())
         lake.commit()
     restored = Shard.restore(layout, TOPIC, 0, shard.dump())
