@@ -180,10 +180,15 @@ def _records(path: Path, number: int, data: Bytes, end: Ints) -> Records:
 
 
 def _stripped(data: Bytes, start: Ints, size: Ints) -> Ints:
-    """The sizes of lines without white space at their ends."""
-    while (spaces := (size > 0) & _SPACE[data[start + size - 1]]).any():
-        size = size - spaces
+    """The sizes of lines without white space at their ends. Lines with more than one such byte are looked at singly."""
+    size = size - _ends_in_space(data, start, size)
+    for row in np.flatnonzero(_ends_in_space(data, start, size)).tolist():
+        size[row] = len(data[start[row] :][: size[row]].tobytes().rstrip())
     return size
+
+
+def _ends_in_space(data: Bytes, start: Ints, size: Ints) -> NDArray[np.bool_]:
+    return (size > 0) & _SPACE[data[start + size - 1]]
 
 
 def _with_odd(path: Path, numbers: Ints, records: Records, odd: NDArray[np.int64]) -> Records:

@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from streams import record_files
 from streams.record_files import RecordFileError, count_records, read_records
@@ -109,6 +111,21 @@ def test_blank_lines_count_in_the_number_of_a_broken_one(
 def test_a_file_of_blank_lines_has_no_records(bytes_: bytes, tmp_path: Path) -> None:
     (path := tmp_path / "log.jsonl").write_bytes(bytes_)
     assert read(path) == []
+
+
+def test_a_long_end_of_white_space_does_not_have_all_lines_looked_at_for_each_of_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spaces, looked_at = record_files._SPACE, []
+
+    class Spaces:
+        def __getitem__(self, bytes_: NDArray[np.uint8]) -> NDArray[np.bool_]:
+            looked_at.append(len(bytes_))
+            return spaces[bytes_]
+
+    monkeypatch.setattr(record_files, "_SPACE", Spaces())
+    assert read(write(tmp_path / "log.jsonl", [PLAIN + b" " * 1000, PLAIN])) == [(5, b"c1", PLAIN)] * 2
+    assert sum(looked_at) <= 4  # each line twice
 
 
 def test_a_byte_order_mark_elsewhere_is_no_record(tmp_path: Path) -> None:
