@@ -100,10 +100,8 @@ def _field(name: str, type_: str) -> str:
 
 def _time(name: str, type_: str) -> str:
     """A time in ms; a text without an offset or zone is in UTC. Raises SourceError for types that hold no time."""
-    if type_ in ("VARCHAR", "JSON"):
+    if type_ in ("VARCHAR", "JSON") or type_.startswith(("TIMESTAMP", "DATE")):
         return f"epoch_ms({name}::TIMESTAMPTZ)"
-    if type_.startswith(("TIMESTAMP", "DATE")):
-        return f"epoch_ms({name}::TIMESTAMP)"
     if type_.endswith(("INT", "INTEGER", 'NULL"')):
         return f"{name}::BIGINT"
     if type_ == "DOUBLE" or type_.startswith("DECIMAL"):

@@ -48,7 +48,8 @@ def test_texts_come_out_as_they_went_in(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "time",
     [f"{AT}", "TIMESTAMP '2025-03-01 09:00'", "'2025-03-01 09:00:00'", "TIMESTAMPTZ '2025-03-01 10:00+01:00'",
-     "TIMESTAMP_NS '2025-03-01 09:00:00'", "TIMESTAMP_MS '2025-03-01 09:00'", "TIMESTAMP_S '2025-03-01 09:00'",
+     "'2025-03-01 17:00:00+08:00'::TIMESTAMPTZ_NS", "TIMESTAMP_NS '2025-03-01 09:00:00'",
+     "TIMESTAMP_MS '2025-03-01 09:00'", "TIMESTAMP_S '2025-03-01 09:00'",
      "'2025-03-01T09:00:00'", "'2025-03-01T09:00:00.000Z'", "'2025-03-01T17:00:00+08:00'", "'2025-03-01T17:00:00+0800'",
      "'2025-03-01 17:00:00 Asia/Shanghai'", "'2025-03-01T04:30:00-04:30'", """'"2025-03-01T17:00:00+08:00"'::JSON""",
      f"{AT}::HUGEINT", f"{AT}::UBIGINT", f"{AT}::DOUBLE", f"{AT}::DECIMAL(13, 0)", f"{AT}::DECIMAL(20, 3)"],
