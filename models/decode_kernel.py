@@ -35,6 +35,7 @@ from models.decode_plan import (
 from models.events import MAX_AHEAD_MS, MAX_EVENT_BYTES, MAX_EVENT_TIME_MS, MAX_ID_CHARS, MIN_EVENT_TIME_MS
 from models.hashing import xxh64
 from models.jit import kernel, part, routine
+from models.json_number import integer, number
 from models.json_scan import (
     COLON,
     FAIL,
@@ -53,10 +54,9 @@ from models.json_scan import (
     byte,
     field_name,
     first_field,
-    integer,
     next_field,
-    number,
     plain_text,
+    unescaped,
 )
 from models.texts import NULL, equal_bytes
 from models.zones import DAY_MS, HOUR_MS, number_at
@@ -138,7 +138,7 @@ def _read_event(plan, data, start, end, guesses, out, row):
     names, last = guesses.shape[0] - 1, guesses.shape[1] - 1
     at, more = first_field(data, start, end)
     while more:
-        word, at = _word(plan, guesses, names, last, FIELDS, data, at, end)
+        word, at = _word(plan, guesses, names, last, FIELDS, data, at, end, out.scratch)
         if at == FAIL:
             return False
         field = number_of(plan.words, word)
@@ -157,7 +157,7 @@ def _read_event(plan, data, start, end, guesses, out, row):
 
 
 @part
-def _word(plan, guesses, names, last, group, data, at, end):
+def _word(plan, guesses, names, last, group, data, at, end, scratch):
     """(word, position of its value) of a field's name; a guess spares the look-up where it is right."""
     at = after_space(data, at, end)
     word = np.int64(guesses[names, last])
@@ -166,13 +166,24 @@ def _word(plan, guesses, names, last, group, data, at, end):
         if close != NO_WORD:
             at = after_byte(data, close + 1, end, COLON)
             return word, at if at == FAIL else after_space(data, at, end)
-    start, size, at = field_name(data, at, end)
-    if at == FAIL:
-        return np.int64(NO_WORD), at
+    start, size, after = field_name(data, at, end)
+    if after == FAIL:
+        return _escaped_word(plan, group, data, at, end, scratch)
     word = find(plan.text, plan.words, plan.slots, group, data, start, size)
     if word != NO_WORD:
         guesses[names, last] = word
-    return word, at
+    return word, after
+
+
+@part
+def _escaped_word(plan, group, data, at, end, scratch):
+    """The same for a name with escapes."""
+    size, at = unescaped(data, at, end, scratch)
+    if at != FAIL:
+        at = after_byte(data, at, end, COLON)
+    if at == FAIL:
+        return np.int64(NO_WORD), at
+    return find(plan.text, plan.words, plan.slots, group, scratch, 0, size), after_space(data, at, end)
 
 
 @part
@@ -236,7 +247,7 @@ def _after_properties(plan, data, at, end, guesses, out, row):
     event_type, last = out.event_type[row], guesses.shape[1] - 1
     at, more = first_field(data, at, end)
     while more and event_type >= 0:
-        word, at = _word(plan, guesses, event_type, last, PROPERTIES, data, at, end)
+        word, at = _word(plan, guesses, event_type, last, PROPERTIES, data, at, end, out.scratch)
         if at == FAIL:
             return FAIL
         column = number_of(plan.words, word)
@@ -267,9 +278,13 @@ def _after_property(plan, data, at, end, event_type, column, out, row):
     elif kind == TEXT:
         at, value = after_string(data, at + 1, end), OTHER
     else:
-        start, size, at = plain_text(data, at, end)
-        if at != FAIL:
-            value = _code(plan, column, data, start, size)
+        start, size, after = plain_text(data, at, end)
+        if after != FAIL:
+            at, value = after, _code(plan, column, data, start, size)
+        else:
+            size, at = unescaped(data, at, end, out.scratch)
+            if at != FAIL:
+                value = _code(plan, column, out.scratch, 0, size)
     out.properties[row, column] = value
     return at
 

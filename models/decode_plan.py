@@ -28,6 +28,8 @@ RECEIVED_AT: Final = 9
 FIELD_NAMES: Final = (*(field.name.lower() for field in Field if field < Field.KEYS), "event_time", "received_at")
 REQUIRED: Final = 1 << Field.EVENT_ID | 1 << Field.EVENT | 1 << Field.CUSTOMER_ID | 1 << EVENT_TIME
 
+SCRATCH_BYTES: Final = 1024  # of a text with escapes, which is read the slow way if it is longer
+
 SLOW: Final = -4  # event_type of a record that the kernel is not sure of, until it was read the slow way
 
 # what a property of an event type holds
@@ -77,6 +79,7 @@ class Decoded(NamedTuple):
     numbers: Ints  # [NUMBERS, n]
     spans: Ints  # [2, T, n]: start, size
     properties: NDArray[np.float64]
+    scratch: Bytes  # for one text without its escapes
 
 
 def compile_plan(layout: EventLayout) -> DecodePlan:
@@ -99,6 +102,7 @@ def new_decoded(count: int, layout: EventLayout) -> Decoded:
         numbers=np.zeros((NUMBERS, count), np.int64),
         spans=spans,
         properties=np.empty((count, len(layout.properties)), np.float64),
+        scratch=np.empty(SCRATCH_BYTES, np.uint8),
     )
 
 
@@ -138,11 +142,8 @@ def _vocabulary(layout: EventLayout, column: dict[str, int]) -> Iterable[tuple[i
 
 
 def _words(vocabulary: Iterable[tuple[int, str, int]]) -> tuple[Bytes, NDArray[np.int32], NDArray[np.int32]]:
-    """`DecodePlan.text`, `words`, and `slots`, of which at most half are taken.
-
-    A word that JSON can only write with an escape is left out: the kernel never looks for it.
-    """
-    kept = [word for word in vocabulary if not any(c < " " or c in '"\\' for c in word[1])]
+    """`DecodePlan.text`, `words`, and `slots`, of which at most half are taken."""
+    kept = list(vocabulary)
     texts = Texts.of(text.encode() for _, text, _ in kept)
     words = np.empty((len(kept), 4), np.int32)
     words[:, _START], words[:, _SIZE] = texts.start, texts.size

@@ -30,6 +30,7 @@ KERNELS: Final = (
     "hashing",
     "jit",
     "journeys",
+    "json_number",
     "json_scan",
     "json_write",
     "line_kernel",

@@ -1,8 +1,8 @@
 """Strict scanning of JSON (RFC 8259) in a buffer: what a value is, and where it ends.
 
 Every kernel takes data (uint8), a position and the end of the text, and gives the position behind what it scanned, or
-FAIL: the text is broken, or holds what these kernels leave to a full parser (a surrogate escape, an unusual number,
-deep nesting). Never the other way round: what is scanned is valid JSON in valid UTF-8.
+FAIL: the text is broken, or holds what these kernels leave to a full parser (half a surrogate pair, deep nesting).
+Never the other way round: what is scanned is valid JSON in valid UTF-8.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from models.jit import routine
 
 FAIL: Final = -1
 MAX_SCAN_DEPTH: Final = 60  # of nested arrays and objects; one bit each
-MAX_DIGITS: Final = 15  # of a number: it is below 2**53
-MAX_POWER: Final = 22  # 10**22 is the largest power of ten that is exact as a float
-MAX_INT_DIGITS: Final = 18
+MAX_CHARACTER: Final = 4  # bytes of a character in UTF-8
 
 QUOTE: Final = 0x22
 BACKSLASH: Final = 0x5C
@@ -39,11 +37,11 @@ LOWER_U: Final = 0x75
 LOWER: Final = 0x20  # makes a letter lower case
 NOTHING: Final = 0  # the byte behind the end
 
-_POWERS: Final = np.array([10.0**power for power in range(MAX_POWER + 1)])
 _TRUE: Final = np.frombuffer(b"true", np.uint8)
 _FALSE: Final = np.frombuffer(b"false", np.uint8)
 _NULL: Final = np.frombuffer(b"null", np.uint8)
-_ESCAPED: Final = np.array([chr(byte) in '"\\/bfnrt' for byte in range(256)])
+_ESCAPES: Final = dict(zip('"\\/bfnrt', '"\\/\b\f\n\r\t', strict=True))
+_ESCAPED: Final = np.array([ord(_ESCAPES.get(chr(byte), "\0")) for byte in range(256)])  # 0: no escape
 _PLAIN: Final = np.array([0x20 <= byte < 0x80 and chr(byte) not in '"\\' for byte in range(256)])
 
 
@@ -121,18 +119,32 @@ def _hex(c):
 
 
 @routine
-def _after_escape(data, at, end):
-    """Behind an escape, from its backslash; FAIL for a surrogate, which may be half a pair."""
-    c = byte(data, at + 1, end)
-    if c != LOWER_U:
-        return at + 2 if _ESCAPED[c] else FAIL
+def _unit(data, at, end):
+    """The 16 bits of an escape with four hexadecimal digits, from its backslash; FAIL for anything else."""
+    if byte(data, at, end) != BACKSLASH or byte(data, at + 1, end) != LOWER_U:
+        return FAIL
     code = np.int64(0)
     for k in range(4):
         digit = _hex(byte(data, at + 2 + k, end))
         if digit == FAIL:
             return FAIL
         code = code * 16 + digit
-    return FAIL if 0xD800 <= code < 0xE000 else at + 6
+    return code
+
+
+@routine
+def _escaped(data, at, end):
+    """(position behind, character) of an escape, from its backslash; FAIL for half a surrogate pair."""
+    c = byte(data, at + 1, end)
+    if c != LOWER_U:
+        return (at + 2 if _ESCAPED[c] else FAIL), _ESCAPED[c]
+    unit = _unit(data, at, end)
+    if unit & 0xF800 != 0xD800:  # FAIL is none of these either
+        return (at + 6 if unit != FAIL else FAIL), unit
+    second = _unit(data, at + 6, end)
+    if unit >= 0xDC00 or second & 0xFC00 != 0xDC00:
+        return FAIL, unit
+    return at + 12, 0x10000 + ((unit & 0x3FF) << 10) + (second & 0x3FF)
 
 
 @routine
@@ -140,7 +152,7 @@ def after_string(data, at, end):
     """Behind a string, from behind its opening quote."""
     at = text_end(data, at, end)
     while at != FAIL and data[np.uintp(at)] == BACKSLASH:
-        at = _after_escape(data, at, end)
+        at, _ = _escaped(data, at, end)
         if at != FAIL:
             at = text_end(data, at, end)
     return at if at == FAIL else at + 1
@@ -206,73 +218,6 @@ def after_number(data, at, end):
         sign = byte(data, at + 1, end)
         at = _after_digits(data, at + 2 if sign == PLUS or sign == MINUS else at + 1, end)
     return at
-
-
-@routine
-def integer(data, at, end):
-    """(position behind, value) of an integer without sign, of at most MAX_INT_DIGITS digits."""
-    first, value = at, np.int64(0)
-    c = byte(data, at, end)
-    while _is_digit(c) and at - first < MAX_INT_DIGITS:
-        value = value * 10 + (c - ZERO)
-        at += 1
-        c = byte(data, at, end)
-    if at == first or _is_digit(c) or c == POINT or c | LOWER == LOWER_E:
-        return FAIL, value
-    return (FAIL if data[np.uintp(first)] == ZERO and at - first > 1 else at), value
-
-
-@routine
-def number(data, at, end):
-    """(position behind, value) of a number that one exact multiplication or division gives (Clinger's fast path)."""
-    negative = byte(data, at, end) == MINUS
-    if negative:
-        at += 1
-    c = byte(data, at, end)
-    if c == ZERO and _is_digit(byte(data, at + 1, end)):
-        return FAIL, 0.0
-    mantissa, digits, power = np.int64(0), 0, 0
-    while _is_digit(c) and digits <= MAX_DIGITS:
-        mantissa = mantissa * 10 + (c - ZERO)
-        digits += 1
-        at += 1
-        c = byte(data, at, end)
-    if digits == 0:
-        return FAIL, 0.0
-    if c == POINT:
-        at += 1
-        c = byte(data, at, end)
-        if not _is_digit(c):
-            return FAIL, 0.0
-        while _is_digit(c) and digits <= MAX_DIGITS:
-            mantissa = mantissa * 10 + (c - ZERO)
-            digits += 1
-            power -= 1
-            at += 1
-            c = byte(data, at, end)
-    if c | LOWER == LOWER_E:
-        at, exponent = _exponent(data, at + 1, end)
-        power += exponent
-    if at == FAIL or digits > MAX_DIGITS or abs(power) > MAX_POWER or (negative and mantissa == 0):
-        return FAIL, 0.0
-    value = np.float64(-mantissa if negative else mantissa)
-    return at, value * _POWERS[power] if power >= 0 else value / _POWERS[-power]
-
-
-@routine
-def _exponent(data, at, end):
-    """(position behind, value) of an exponent of at most two digits, from behind its e."""
-    c = byte(data, at, end)
-    negative = c == MINUS
-    if negative or c == PLUS:
-        at += 1
-    first, value = at, 0
-    while _is_digit(byte(data, at, end)) and at - first <= 2:
-        value = value * 10 + (byte(data, at, end) - ZERO)
-        at += 1
-    if at == first or at - first > 2:
-        return FAIL, 0
-    return at, -value if negative else value
 
 
 @routine
@@ -375,6 +320,52 @@ def plain_text(data, at, end):
     if last == FAIL or data[np.uintp(last)] != QUOTE:
         return at, FAIL, FAIL
     return at + 1, last - at - 1, last + 1
+
+
+@routine
+def _put_character(code, target, at):
+    """The position behind a character, which is written in UTF-8."""
+    if code < 0x80:
+        target[at] = code
+        return at + 1
+    if code < 0x800:
+        target[at] = 0xC0 | code >> 6
+    elif code < 0x10000:
+        target[at], target[at + 1] = 0xE0 | code >> 12, 0x80 | code >> 6 & 0x3F
+        at += 1
+    else:
+        target[at], target[at + 1], target[at + 2] = (
+            0xF0 | code >> 18,
+            0x80 | code >> 12 & 0x3F,
+            0x80 | code >> 6 & 0x3F,
+        )
+        at += 2
+    target[at + 1] = 0x80 | code & 0x3F
+    return at + 2
+
+
+@routine
+def unescaped(data, at, end, target):
+    """(size, position behind) of a string, from its opening quote, whose text is written to `target`.
+
+    Both are FAIL where there is none, or no room for it.
+    """
+    if byte(data, at, end) != QUOTE:
+        return FAIL, FAIL
+    at, size = at + 1, 0
+    while True:
+        last = text_end(data, at, end)
+        if last == FAIL or size + last - at + MAX_CHARACTER > len(target):
+            return FAIL, FAIL
+        for k in range(last - at):
+            target[size + k] = data[np.uintp(at + k)]
+        size += last - at
+        if data[np.uintp(last)] == QUOTE:
+            return size, last + 1
+        at, code = _escaped(data, last, end)
+        if at == FAIL:
+            return FAIL, FAIL
+        size = _put_character(code, target, size)
 
 
 @routine

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.jit import kernel, routine
+from models.json_number import integer
 from models.json_scan import (
     FAIL,
     LOWER_N,
@@ -17,7 +18,6 @@ from models.json_scan import (
     byte,
     field_name,
     first_field,
-    integer,
     next_field,
     plain_text,
 )

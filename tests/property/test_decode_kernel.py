@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.columns import BAD, TICK, Columns, Field
-from models.decode_plan import SLOW, Decoded, new_decoded
+from models.decode_plan import SCRATCH_BYTES, SLOW, Decoded, new_decoded
 from models.decoding import Decoder
 from models.events import event_layout
 from models.records import Record, Records
@@ -49,6 +50,11 @@ some_ids = st.sampled_from(
 good_numbers = ["0", "-0", "-0.0", "0.0", "1", "-1", "12.50", "1e5", "1E+22", "1e-22", "-12.5e-3", "123456789012345"]
 hard_numbers = [
     "1234567890123456",
+    "0.30000000000000004",
+    "123456789012345678e-22",
+    "999999999999999999",
+    "1000000000000000000",
+    "0.000000000000000000000001",
     "0.123456789012345",
     "9007199254740993",
     "1e23",
@@ -173,6 +179,69 @@ def test_usual_records_go_the_fast_way(event: dict[str, Any]) -> None:
     records = Records.of([Record(0, NOW, b"c1", json.dumps(event, ensure_ascii=False, indent=1).encode())])
     assert SLOW not in FAST._read(records).event_type
     assert_same(FAST.columns("t", 0, records), SLOWLY.columns("t", 0, records))
+
+
+ESCAPED = [
+    {"direction": "转入", "名": "客户 😀", "数": 1},
+    {"direction": 'a"b', "first": True, "note": "\x00\x1f\x7f\n\\ / \u07ff\uffff"},
+    {"direction": "转" * 20, "other": {"深": ["😀"]}},
+]
+
+
+@pytest.mark.parametrize("properties", ESCAPED)
+def test_text_with_escapes_goes_the_fast_way(properties: dict[str, Any]) -> None:
+    """But for ids and the names of event types and channels: Python's `json.dumps` escapes all that is not ASCII."""
+    for event in ("pay", "borrow"):
+        value = json.dumps(USUAL | {"event": event, "properties": properties}).encode()
+        records = Records.of([Record(0, NOW, b"c1", value)])
+        assert SLOW not in FAST._read(records).event_type
+        assert_same(FAST.columns("t", 0, records), SLOWLY.columns("t", 0, records))
+
+
+@pytest.mark.parametrize("characters", [SCRATCH_BYTES - 8, SCRATCH_BYTES])
+def test_a_long_text_with_escapes_is_read_the_slow_way(characters: int) -> None:
+    value = json.dumps(USUAL | {"properties": {"direction": "\n" + "x" * characters}}).encode()
+    records = Records.of([Record(0, NOW, b"c1", value)])
+    assert (SLOW in FAST._read(records).event_type) == (characters == SCRATCH_BYTES)
+    assert_same(FAST.columns("t", 0, records), SLOWLY.columns("t", 0, records))
+
+
+def amounts(texts: list[str]) -> tuple[list[float], list[bool]]:
+    """What the decoder makes of numbers, and whether the kernel read each."""
+    start = json.dumps(USUAL)[:-1] + ', "properties": {"amount": '
+    records = Records.of(Record(at, NOW, b"c1", f"{start}{text}}}}}".encode()) for at, text in enumerate(texts))
+    column = [declared.name for declared in LAYOUT.properties].index("amount")
+    fast = FAST._read(records).event_type != SLOW
+    return FAST.columns("t", 0, records).properties[:, column].tolist(), fast.tolist()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(1e-5, 1e15) | st.floats(-1e7, -0.01) | st.just(0.1 + 0.2), min_size=20, max_size=50))
+def test_numbers_as_programs_write_them_are_read_by_the_kernel(numbers: list[float]) -> None:
+    read, fast = amounts([repr(number) for number in numbers])
+    assert read == numbers and all(fast)
+
+
+SOME_DIGITS = st.integers(1, 10**18 - 1) | st.integers(2**53, 2**57).map(lambda number: number | 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(SOME_DIGITS, st.integers(-22, 22)), min_size=20, max_size=50))
+def test_numbers_of_many_digits_are_the_nearest_floats(parts: list[tuple[int, int]]) -> None:
+    texts = [f"{digits}e{power}" for digits, power in parts]
+    texts += [str(Decimal(digits).scaleb(power)) for digits, power in parts]
+    read, _ = amounts(texts)
+    assert read == [float(text) for text in texts]
+
+
+def test_what_lies_in_the_middle_of_two_floats_is_read_the_slow_way() -> None:
+    """And what is nearest to the middle is not: ulps of 1 to 128 at powers of 0, halves of it at others."""
+    middles = [2**53 + 1, 2**54 + 2, 2**55 + 12, 2**59 - 32]
+    read, fast = amounts([str(middle) for middle in middles])
+    assert read == [float(middle) for middle in middles] and not any(fast)
+    beside = [str(middle + one) for middle in middles[1:] for one in (-1, 1)] + ["4503599627370496.49", "0.1e-5"]
+    read, fast = amounts(beside)
+    assert read == [float(text) for text in beside] and all(fast)
 
 
 @pytest.mark.parametrize("cut", range(1, 5))
