@@ -86,7 +86,7 @@ def _read_parquet(path: Path) -> Iterator[Records]:
     with _parquet(path) as file:
         done = 0
         for batch in file.iter_batches(BATCH_RECORDS, columns=list(COLUMNS)):
-            timestamp, key, value = (_cast(batch.column(name), type_) for name, type_ in COLUMNS.items())
+            timestamp, key, value = (_cast(path, name, batch.column(name), type_) for name, type_ in COLUMNS.items())
             if timestamp.null_count:
                 row = done + timestamp.is_null().index(True).as_py() + 1
                 raise RecordFileError(f"{path}: row {row:,} has no timestamp; every record needs one, in ms")
@@ -113,11 +113,15 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
         raise RecordFileError(f"{path} is no Parquet file of records ({needed}), or a broken one: {error}") from None
 
 
-def _cast(column: pa.Array, type_: pa.DataType) -> pa.Array:
-    """A column as the type that it needs; times, of whatever unit, as ms."""
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("ms"), safe=False)  # without what is less than a ms
-    return column.cast(type_)
+def _cast(path: Path, name: str, column: pa.Array, type_: pa.DataType) -> pa.Array:
+    """A column as the type that it needs; times, of whatever unit, as ms. Raises RecordFileError."""
+    try:
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("ms"), safe=False)  # without what is less than a ms
+        return column.cast(type_)
+    except pa.ArrowException as why:
+        wanted = "a time or ms" if name == "timestamp" else "bytes or text"
+        raise RecordFileError(f"{path}: {name} is {column.type}, not {wanted}; give --sql ({why})") from None
 
 
 def _texts(array: pa.Array) -> Texts:
