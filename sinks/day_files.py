@@ -58,16 +58,15 @@ SNAPSHOTS: Final = WriterProperties(
 
 def write_days(place: Path, table: LakeTable, rows: pa.Table, make: RowMaker) -> list[AddAction]:
     """Write rows (without `day`) into files below a table's folder. Raises OSError; no file is then left."""
-    options, rows = _options(table, rows.schema), whole(rows)
-    files = [(_action(day), order) for day, order in _files(table, rows, make)]
+    options = _options(table, rows.schema)
+    files = [(_action(day), of_day) for day, of_day in _days(table, whole(rows), make)]
 
-    def write(action: AddAction, order: NDArray[np.int64]) -> None:
-        found = required(make.taken(table.name, rows, order))
+    def write(action: AddAction, of_day: pa.Table) -> None:
         file = place / action.path
         file.parent.mkdir(exist_ok=True)
-        pq.write_table(found, file, **options)
+        pq.write_table(required(of_day), file, **options)
         action.size, action.modification_time = file.stat().st_size, time.time_ns() // 1_000_000
-        action.stats = _statistics(table, found)
+        action.stats = _statistics(table, of_day)
 
     actions = [action for action, _ in files]
     try:
@@ -90,19 +89,28 @@ def remove(place: Path, actions: list[AddAction]) -> None:
         (place / action.path).unlink(missing_ok=True)
 
 
-def _files(table: LakeTable, rows: pa.Table, make: RowMaker) -> Iterator[tuple[date, NDArray[np.int64]]]:
-    """The day and the rows of each file, sorted as the table says."""
+def _days(table: LakeTable, rows: pa.Table, make: RowMaker) -> Iterator[tuple[date, pa.Table]]:
+    """The day and the rows of each file, sorted as the table says.
+
+    Rows are gathered once for all days, which are slices of them: of many small files gathering each costs most.
+    """
     time_ms = rows[table.time].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
     day = local_ms(time_ms, make.catalogue.time_zone) // DAY_MS
     ranks = {name: _ranks(rows[name]) for name in table.sort}
-    order = np.lexsort([*reversed(ranks.values()), day])
-    sorted_day = day[order]
-    begins = np.diff(sorted_day) != 0
+    keys = [*reversed(ranks.values()), day]
     if table.apart:
-        begins |= np.diff(ranks[table.apart][order]) != 0
-    bounds = [0, *(np.flatnonzero(begins) + 1).tolist(), len(order)]
-    for first, end in pairwise(bounds):
-        yield EPOCH + timedelta(days=int(sorted_day[first])), order[first:end]
+        keys.append(ranks[table.apart])
+    order = np.lexsort(keys)
+    for some in np.split(order, _changes(ranks[table.apart][order])) if table.apart else [order]:
+        sorted_rows, sorted_day = make.taken(table.name, rows, some), day[some]
+        for first, end in pairwise([0, *_changes(sorted_day), len(some)]):
+            yield EPOCH + timedelta(days=int(sorted_day[first])), sorted_rows.slice(first, end - first)
+
+
+def _changes(values: NDArray[Any]) -> list[int]:
+    """Where another value follows."""
+    changes: list[int] = (np.flatnonzero(np.diff(values)) + 1).tolist()
+    return changes
 
 
 def _ranks(column: pa.ChunkedArray) -> NDArray[Any]:
