@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import profile
+from benchmarks import profile, steps
 from benchmarks.figures.__main__ import FIGURES
 from benchmarks.figures.latency import latencies
 from benchmarks.figures.load import Load
@@ -94,3 +96,30 @@ def test_a_section_is_measured_anew_and_others_stay(tmp_path: Path) -> None:
     assert "second" in found and "third" in found and "first" not in found
     assert found.count("`the command`") == found.count("a note") == 2
     assert found.count("load ") == 2
+
+
+def test_the_steps_of_a_backtest_are_nearly_all_that_it_uses() -> None:
+    found = dict(steps.measure(SimulationSettings(events=20_000, customers=2_000, days=30)))
+    whole = found.pop("all")
+    assert set(found) == set(steps.STEPS) and min(found.values()) >= 0.0
+    assert 0.3 * whole < sum(found.values()) <= whole
+
+
+def test_a_step_counts_its_own_time() -> None:
+    watch = steps.Stopwatch()
+
+    def work() -> None:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+
+    def values() -> Iterator[int]:
+        work()
+        yield 1
+        work()
+
+    inner, outer = watch.wrapped("inner", values), watch.wrapped("outer", lambda: [*inner(), work()])
+    begun = time.thread_time()
+    outer()
+    assert watch.seconds["inner"] >= 0.04 and watch.seconds["outer"] >= 0.02
+    assert watch.seconds.total() <= time.thread_time() - begun
