@@ -61,7 +61,7 @@ async def _has_records(settings: Settings) -> bool:
 def produce(settings: Settings, path: str) -> list[int]:
     """Send a record file to the events topic; returns the end offset of each partition.
 
-    The topic must be empty: see `check_empty`.
+    The topic must be empty: see `check_empty`. Raises ReplayError, and RecordFileError for what is no such file.
     """
     return asyncio.run(_produce(settings, Path(path)))
 
@@ -73,6 +73,10 @@ async def _produce(settings: Settings, path: Path) -> list[int]:
     try:
         for logs in router.logs(read_records(path)):
             await asyncio.gather(*(send_log(producer, topic, number, log) for number, log in enumerate(logs)))
+    except RepeatedError as error:
+        raise ReplayError(f"{error} Begin anew with other topics: --prefix") from None
+    except KafkaError as error:
+        raise ReplayError(f"{topic} cannot be written: {type(error).__name__}: {error}") from error
     finally:
         await producer.stop()
     return [int(offset) for offset in router.offsets]
@@ -118,7 +122,7 @@ def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress:
 def _produce_for(settings: Settings, path: str, ends: multiprocessing.SimpleQueue[list[int] | str]) -> None:
     try:
         ends.put(produce(settings, path))
-    except (RecordFileError, RepeatedError) as error:
+    except (RecordFileError, ReplayError) as error:
         ends.put(str(error))
     except Exception as error:
         ends.put(f"{type(error).__name__}: {error}")
