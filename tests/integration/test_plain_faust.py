@@ -182,9 +182,11 @@ def test_row_1_commits_past_an_event_in_work(bench: Bench) -> None:
         bench.until(lambda: bench.committed() > 0, "a commit")
     assert "e0" not in bench.notes()
     bench.flag.unlink()
-    with bench.faust("row1_concurrency"):
-        bench.until(lambda: "e29" in bench.notes(), "the end of the log")
-        bench.until(lambda: bench.committed() == 30, "the last commit")
+    for _ in range(ATTEMPTS):  # Faust sometimes never gets its partitions back after a kill
+        with bench.faust("row1_concurrency"):
+            if bench.soon(lambda: "e29" in bench.notes() and bench.committed() == 30):
+                break
+    assert "e29" in bench.notes() and bench.committed() == 30
     assert "e0" not in bench.notes(), "lost: it was in work when the app was killed, and committed"
 
     bench.zhice_killed(30, [event(30)])
