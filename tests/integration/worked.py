@@ -46,12 +46,8 @@ def prepare(broker: Any, prefix: str, folder: Path, events: int = EVENTS, **chan
     return settings, written.records
 
 
-run_here: list[Settings] = []  # of the workers of one test, see conftest.py
-
-
 def run_worker(settings: Settings, job: Callable[[Worker], Awaitable[bool]]) -> Worker:
     """A worker in this process, with the default catalogue, until the job returns (true: at the end of the log)."""
-    run_here.append(settings)
     return asyncio.run(app.run(settings, LAYOUT, Lake(settings.lake, LAYOUT.catalogue), job))
 
 
