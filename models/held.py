@@ -31,6 +31,9 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
     evidence: Evidence
 
 
+_decode_page = msgspec.msgpack.Decoder(list[Held]).decode  # made in one thread, as those of models/pages.py
+
+
 def packed(candidates: Iterable[Candidate]) -> bytes:
     """One page."""
     return msgspec.msgpack.encode([_held(one) for one in candidates])
@@ -56,7 +59,7 @@ def unpacked(blobs: Iterable[bytes], layout: Layout, rows: Rows) -> Iterator[Can
     rules = {rule.rule.name: rule for rule in layout.rules}
     for blob in blobs:
         try:
-            page = msgspec.msgpack.decode(blob, type=list[Held])
+            page = _decode_page(blob)
         except msgspec.DecodeError as error:
             raise PageError(f"a record of the state is damaged, or of a newer version: {error}") from None
         for held in page:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -135,10 +135,16 @@ class Packer:
         return msgspec.msgpack.encode(page)
 
 
+# Made in one thread: partitions are restored in several, and two that meet a type of msgspec first may crash it.
+_DECODERS: Final[dict[type, msgspec.msgpack.Decoder[Any]]] = {
+    one: msgspec.msgpack.Decoder(one) for one in (Page, Closing)
+}
+
+
 def read(blob: bytes, type_: type[Kept]) -> Kept:
     """Read a page or a closing record. Raises PageError."""
     try:
-        found = msgspec.msgpack.decode(blob, type=type_)
+        found: Kept = _DECODERS[type_].decode(blob)
     except msgspec.DecodeError as error:
         raise PageError(f"a record of the state is damaged, or of a newer version: {error}") from None
     if found.format not in FORMATS:
