@@ -278,15 +278,19 @@ def _after_property(plan, data, at, end, event_type, column, out, row):
     elif kind == TEXT:
         at, value = after_string(data, at + 1, end), OTHER
     else:
-        start, size, after = plain_text(data, at, end)
-        if after != FAIL:
-            at, value = after, _code(plan, column, data, start, size)
-        else:
-            size, at = unescaped(data, at, end, out.scratch)
-            if at != FAIL:
-                value = _code(plan, column, out.scratch, 0, size)
+        at, value = _after_coded(plan, column, data, at, end, out.scratch)
     out.properties[row, column] = value
     return at
+
+
+@part
+def _after_coded(plan, column, data, at, end, scratch):
+    """(position behind, number) of a text among a column's values."""
+    start, size, after = plain_text(data, at, end)
+    if after != FAIL:
+        return after, _code(plan, column, data, start, size)
+    size, after = unescaped(data, at, end, scratch)
+    return after, OTHER if after == FAIL else _code(plan, column, scratch, 0, size)
 
 
 @routine

@@ -143,12 +143,12 @@ def _vocabulary(layout: EventLayout, column: dict[str, int]) -> Iterable[tuple[i
 
 def _words(vocabulary: Iterable[tuple[int, str, int]]) -> tuple[Bytes, NDArray[np.int32], NDArray[np.int32]]:
     """`DecodePlan.text`, `words`, and `slots`, of which at most half are taken."""
-    kept = list(vocabulary)
-    texts = Texts.of(text.encode() for _, text, _ in kept)
-    words = np.empty((len(kept), 4), np.int32)
+    found = list(vocabulary)
+    texts = Texts.of(text.encode() for _, text, _ in found)
+    words = np.empty((len(found), 4), np.int32)
     words[:, _START], words[:, _SIZE] = texts.start, texts.size
-    words[:, _GROUP], words[:, _NUMBER] = [group for group, _, _ in kept], [number for _, _, number in kept]
-    slots = np.full(1 << (2 * len(kept)).bit_length(), NO_WORD, np.int32)
+    words[:, _GROUP], words[:, _NUMBER] = [group for group, _, _ in found], [number for _, _, number in found]
+    slots = np.full(1 << (2 * len(found)).bit_length(), NO_WORD, np.int32)
     for word, (start, size, group, _) in enumerate(words.tolist()):
         slot = _first_slot(xxh64(texts.data, start, size), group, len(slots))
         while slots[slot] != NO_WORD:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from models.jit import routine
-from models.json_scan import FAIL, LOWER, LOWER_E, MINUS, PLUS, POINT, ZERO, byte
+from models.json_scan import FAIL, LOWER, LOWER_E, MINUS, PLUS, POINT, ZERO, byte, is_digit
 
 MAX_INT_DIGITS: Final = 18
 MAX_EXPONENT_DIGITS: Final = 2
@@ -21,20 +21,15 @@ _POWERS: Final = np.array([10.0**power for power in range(MAX_POWER + 1)])
 
 
 @routine
-def _is_digit(c):
-    return ZERO <= c <= ZERO + 9
-
-
-@routine
 def integer(data, at, end):
     """(position behind, value) of an integer without sign, of at most MAX_INT_DIGITS digits."""
     first, value = at, np.int64(0)
     c = byte(data, at, end)
-    while _is_digit(c) and at - first < MAX_INT_DIGITS:
+    while is_digit(c) and at - first < MAX_INT_DIGITS:
         value = value * 10 + (c - ZERO)
         at += 1
         c = byte(data, at, end)
-    if at == first or _is_digit(c) or c == POINT or c | LOWER == LOWER_E:
+    if at == first or is_digit(c) or c == POINT or c | LOWER == LOWER_E:
         return FAIL, value
     return (FAIL if data[np.uintp(first)] == ZERO and at - first > 1 else at), value
 
@@ -45,7 +40,7 @@ def number(data, at, end):
     negative = byte(data, at, end) == MINUS
     if negative:
         at += 1
-    if byte(data, at, end) == ZERO and _is_digit(byte(data, at + 1, end)):
+    if byte(data, at, end) == ZERO and is_digit(byte(data, at + 1, end)):
         return FAIL, 0.0
     first = at
     at, digits = _digits(data, at, end, np.int64(0))
@@ -61,7 +56,7 @@ def number(data, at, end):
     if byte(data, at, end) | LOWER == LOWER_E:
         at, exponent = _exponent(data, at + 1, end)
         power += exponent
-    if at == FAIL or _is_digit(byte(data, at, end)) or abs(power) > MAX_POWER or (negative and digits == 0):
+    if at == FAIL or is_digit(byte(data, at, end)) or abs(power) > MAX_POWER or (negative and digits == 0):
         return FAIL, 0.0
     sure, value = nearest(digits, power)
     return at if sure else FAIL, -value if negative else value
@@ -71,7 +66,7 @@ def number(data, at, end):
 def _digits(data, at, end, value):
     """(position behind, value) of the digits that follow those of `value`, as long as it is not FULL."""
     c = byte(data, at, end)
-    while _is_digit(c) and value < FULL:
+    while is_digit(c) and value < FULL:
         value = value * 10 + (c - ZERO)
         at += 1
         c = byte(data, at, end)
@@ -86,7 +81,7 @@ def _exponent(data, at, end):
     if negative or c == PLUS:
         at += 1
     first, value = at, 0
-    while _is_digit(byte(data, at, end)) and at - first <= MAX_EXPONENT_DIGITS:
+    while is_digit(byte(data, at, end)) and at - first <= MAX_EXPONENT_DIGITS:
         value = value * 10 + (byte(data, at, end) - ZERO)
         at += 1
     if at == first or at - first > MAX_EXPONENT_DIGITS:

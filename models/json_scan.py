@@ -184,16 +184,16 @@ def after_false(data, at, end):
 
 
 @routine
-def _is_digit(c):
+def is_digit(c):
     return ZERO <= c <= ZERO + 9
 
 
 @routine
 def _after_digits(data, at, end):
     """Behind one digit or more."""
-    if not _is_digit(byte(data, at, end)):
+    if not is_digit(byte(data, at, end)):
         return FAIL
-    while _is_digit(byte(data, at, end)):
+    while is_digit(byte(data, at, end)):
         at += 1
     return at
 
@@ -202,7 +202,7 @@ def _after_digits(data, at, end):
 def _after_integer(data, at, end):
     """Behind the part of a number before its point: no leading zeros."""
     if byte(data, at, end) == ZERO:
-        return FAIL if _is_digit(byte(data, at + 1, end)) else at + 1
+        return FAIL if is_digit(byte(data, at + 1, end)) else at + 1
     return _after_digits(data, at, end)
 
 
@@ -334,11 +334,8 @@ def _put_character(code, target, at):
         target[at], target[at + 1] = 0xE0 | code >> 12, 0x80 | code >> 6 & 0x3F
         at += 1
     else:
-        target[at], target[at + 1], target[at + 2] = (
-            0xF0 | code >> 18,
-            0x80 | code >> 12 & 0x3F,
-            0x80 | code >> 6 & 0x3F,
-        )
+        target[at], target[at + 1] = 0xF0 | code >> 18, 0x80 | code >> 12 & 0x3F
+        target[at + 2] = 0x80 | code >> 6 & 0x3F
         at += 2
     target[at + 1] = 0x80 | code & 0x3F
     return at + 2

@@ -137,9 +137,8 @@ class Layout:
             "feature_tiles": (np.int64, tiles),
             "feature_entity": (np.int32, [self.entity_number[f.entity] for f in self.catalogue.features]),
         }
-        self._arrays |= {name: np.array(values, dtype) for name, (dtype, values) in columns.items()} | ring_arrays(
-            found
-        )
+        self._arrays |= {name: np.array(values, dtype) for name, (dtype, values) in columns.items()}
+        self._arrays |= ring_arrays(found)
         groups = [
             [number for number, a in enumerate(found) if a.entity == entity.number and event in a.on]
             for event in self.events

@@ -79,11 +79,12 @@ async def send_log(producer: AIOKafkaProducer, topic: str, partition: int, log: 
     that starts again has forgotten producers whose records are a day old (its `producer.id.expiration.ms`): it may
     take a second time what it was writing when it died.
     """
-    firsts, sends = [int(offset) for offset in log.offset[:1]], []
+    firsts, sends, at = [], [], 0
     for batch in batches_of(log):
+        firsts.append(int(log.offset[at]))
         sends.append(await producer.send_batch(batch, topic, partition=partition))
-        firsts.append(firsts[-1] + batch.record_count())
-    for first, sent in zip(firsts, await asyncio.gather(*sends), strict=False):
+        at += batch.record_count()
+    for first, sent in zip(firsts, await asyncio.gather(*sends), strict=True):
         if sent.offset not in (first, UNKNOWN_OFFSET):
             raise RepeatedError(
                 f"partition {partition} of {topic} has records twice: what should have offset {first} has "

@@ -51,6 +51,11 @@ class Lag(NamedTuple):
     end: int
     since: float
 
+    @property
+    def records(self) -> int:
+        """Offsets, of which some may be markers of transactions."""
+        return self.end - self.first
+
 
 class Watchdog:
     """Decides from what it is shown; times are seconds of any clock that does not go back."""
@@ -153,7 +158,7 @@ async def watch(worker: Worker) -> None:
                     if await _has_record(reader, TopicPartition(topic, number), lag):
                         raise StuckError(
                             f"no progress for {settings.watchdog_s:g} s in partition {number}, "
-                            f"{lag.end - lag.first:,} records behind. "
+                            f"{lag.records:,} records behind. "
                             "Nothing is lost: the next start goes on from the last checkpoint"
                         )
                     watchdog.excuse(number)
@@ -191,7 +196,7 @@ def _name_transactions(worker: Worker, transactions: Watchdog, ends: Mapping[int
             "%s records in partition %d wait for a producer that has not ended its transaction for %g s: nothing of "
             "the partition is decided meanwhile. Kafka ends it after the producer's transaction.timeout.ms; "
             "kafka-transactions.sh finds it",
-            f"{lag.end - lag.first:,}", number, transactions.limit_s,
+            f"{lag.records:,}", number, transactions.limit_s,
         )  # fmt: skip
     if waiting:
         transactions.forget()
