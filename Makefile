@@ -1,6 +1,7 @@
 # `make demo` and `make test` are all that a newcomer needs; each sets up what it uses.
 PYTHON ?= python3
 VENV := .venv
+unexport PYTHONDONTWRITEBYTECODE  # else every process compiles Zhice's sources anew
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test lint setup lock schemas chaos fuzz bench clean

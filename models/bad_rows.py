@@ -70,6 +70,11 @@ class _Object(Struct):
     """Any JSON object."""
 
 
+# Made in one thread, as those of models/pages.py.
+_text = msgspec.json.Decoder(Raw).decode
+_object = msgspec.json.Decoder(_Object).decode
+
+
 def text_failure(value: bytes) -> Failure | None:
     """What is wrong with the value before any field is looked at; None if it is a JSON object."""
     if not value:
@@ -83,11 +88,11 @@ def text_failure(value: bytes) -> Failure | None:
     if is_too_deep(value):
         return Failure(Reason.TOO_DEEP, None, f"nested more than {MAX_DEPTH} deep")
     try:
-        msgspec.json.decode(value, type=Raw)  # the whole text, before a type is expected of any part
+        _text(value)  # the whole text, before a type is expected of any part
     except msgspec.DecodeError as error:
         return Failure(Reason.NOT_JSON, None, _one_line(error))
     try:
-        msgspec.json.decode(value, type=_Object)
+        _object(value)
     except msgspec.ValidationError as error:
         return Failure(Reason.NOT_AN_OBJECT, None, _one_line(error))
     return None

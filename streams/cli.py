@@ -188,7 +188,7 @@ def replay(file: Path, sql: str | None, embedded: bool, work: bool, **options: A
         refuse(worker_settings.NOT_EMBEDDED, "this replay starts a broker of its own; --no-embedded takes yours")
     if not work:
         refuse(worker_settings.OF_WORK, "--no-work only sends")
-    from streams.runs import run_replay
+    from streams.replay_runs import run_replay
 
     run_replay(file, sql, worker_settings.load(options), embedded=embedded, work=work)
 
@@ -210,7 +210,7 @@ def backtest(file: Path, sql: str | None, partitions: int, topic: str, threads: 
     Example: zhice backtest bank.jsonl --lake .zhice/backtest
     """
     from streams.backtest import Backtest
-    from streams.runs import run_backtest
+    from streams.backtest_runs import run_backtest
 
     run_backtest(Backtest(str(file), catalogue, lake, topic, partitions), sql, threads)
 

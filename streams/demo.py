@@ -14,7 +14,7 @@ from rich.table import Table
 
 from sinks.lake import connect
 from streams.answers import append_answers
-from streams.runs import embedded_broker, replay_records
+from streams.replay_runs import embedded_broker, replay_records
 from streams.settings import Settings
 from streams.show import as_text, bar, console, fetched, print_profile, print_rows, profiles_of, stopwatch
 from streams.simulate import SimulationSettings, write_file

@@ -19,7 +19,7 @@ from streams.backtest import Backtest
 from streams.catalogues import read_catalogue
 from streams.cli import main
 from streams.replay import follow
-from streams.runs import embedded_broker
+from streams.replay_runs import embedded_broker
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics

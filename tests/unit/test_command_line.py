@@ -147,3 +147,10 @@ def test_a_backtest_counts_the_records_of_the_file(tmp_path: Path) -> None:
     (file := tmp_path / "log.jsonl").write_text("\n\n".join(map(json.dumps, events)))
     result = called("backtest", str(file), "--catalogue", str(SMALL), "--lake", str(tmp_path / "lake"))
     assert result.output.startswith("3 records in "), result.output
+
+
+@pytest.mark.parametrize("module", ["streams.backtest_runs", "streams.show"])
+def test_who_needs_no_broker_waits_for_no_client(module: str) -> None:
+    code = f"import sys, {module}; print(sorted({{'faust', 'kafka', 'aiohttp'}} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"

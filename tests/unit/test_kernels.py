@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import pytest
 
+from models.hashing import xxh64
 from models.jit import CACHE, KERNELS, kernel
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +101,21 @@ def test_kernels_are_read_where_nothing_can_be_written(monkeypatch: pytest.Monke
     read = kernel(double)
     assert read(1) == 2 and sum(read.stats.cache_hits.values()) == 1
     assert read(1.5) == 3.0 and sum(read.stats.cache_misses.values()) == 1
+
+
+READ = """
+import sys
+import numpy as np
+from models.hashing import xxh64
+xxh64(np.zeros(8, np.uint8), 0, 8)
+assert sum(xxh64.stats.cache_hits.values()) == 1
+assert "numba.typed.typeddict" not in sys.modules
+"""
+
+
+def test_a_kernel_that_is_kept_is_read_without_what_compiles() -> None:
+    xxh64(np.zeros(8, np.uint8), 0, 8)
+    subprocess.run([sys.executable, "-c", READ], cwd=ROOT, check=True)
 
 
 def test_kernels_of_another_processor_are_others() -> None:
