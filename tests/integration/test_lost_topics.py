@@ -15,6 +15,8 @@ from streams.topics import ensure_topics
 from streams.worker import Worker
 from tests.integration.worked import run_worker, until
 
+MADE = 4  # partitions of a topic that a client asks the embedded broker for, and that is not there
+
 
 def test_a_broker_without_the_topics_ends_a_worker_that_says_so(tmp_path: Path) -> None:
     """It is started again with nothing, as soon as the worker is ready."""
@@ -30,7 +32,7 @@ def test_a_broker_without_the_topics_ends_a_worker_that_says_so(tmp_path: Path) 
 
     with EmbeddedBroker(free_port()) as broker:
         settings = Settings(
-            broker=broker.address, lake=str(tmp_path / "lake"), partitions=2, transactions=False,
+            broker=broker.address, lake=str(tmp_path / "lake"), partitions=MADE, transactions=False,
             session_timeout_s=6.0, rebalance_timeout_s=1.0, restore_timeout_s=12.0,
         )  # fmt: skip
         ensure_topics(settings)
