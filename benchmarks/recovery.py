@@ -88,8 +88,8 @@ def measure(customers: int, each: int = 1, *, standby: bool = False) -> Iterator
             restore_timeout_s=RECOVERY_TIMEOUT_S,
         )
         ensure_topics(settings, keep_forever=True)
+        ends = fill(settings, folder / "events.jsonl", customers, each)
         with ended(Worker(settings, "a", folder)) as first:
-            ends = fill(settings, folder / "events.jsonl", customers, each)
             wait(lambda: saved(settings, ends), FILL_TIMEOUT_S, "no checkpoint of all events")
             yield "filled and saved", time.monotonic() - first.started, "s"
             yield "state topic", state_bytes(broker, settings) / 1e6, "MB"
@@ -167,7 +167,7 @@ def sizes(worker: Worker) -> Iterator[Row]:
 
 
 def fill(settings: Settings, path: Path, customers: int, each: int) -> list[int]:
-    """Send so many events of each customer; returns the end of each partition."""
+    """Send so many events of each customer, before a worker sends ticks; returns the end of each partition."""
     write_events(path, ((turn, number) for turn in range(each) for number in range(customers)))
     return produce(settings, str(path))
 

@@ -69,7 +69,7 @@ def batches_of(records: Records, headers: Texts = NO_HEADERS, *, transactional: 
 
 
 class RepeatedError(RuntimeError):
-    """A broker holds records twice; the message names the partition."""
+    """A broker holds more than the log, records of it twice perhaps; the message names the partition."""
 
 
 async def send_log(producer: AIOKafkaProducer, topic: str, partition: int, log: Records) -> None:
@@ -87,8 +87,9 @@ async def send_log(producer: AIOKafkaProducer, topic: str, partition: int, log: 
     for first, sent in zip(firsts, await asyncio.gather(*sends), strict=True):
         if sent.offset not in (first, UNKNOWN_OFFSET):
             raise RepeatedError(
-                f"partition {partition} of {topic} has records twice: what should have offset {first} has "
-                f"{sent.offset}. Did the broker start again meanwhile?"
+                f"partition {partition} of {topic} has more records than were sent: what should have offset {first} has "
+                f"{sent.offset}. Does a worker send ticks to it (start it with --tick-ms 0), or did the broker start "
+                "again meanwhile?"
             )
 
 

@@ -67,8 +67,8 @@ def measure(size: Size, _: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="zhice-latency-") as name, ApacheKafka() as broker:
         settings = Settings(broker=broker.address, lake=str(Path(name) / "lake"), partitions=PARTITIONS)
         ensure_topics(settings)
+        ends = fill(settings, Path(name) / "events.jsonl", size.customers, 1)
         with ended(Worker(settings, "latency", Path(name))):
-            ends = fill(settings, Path(name) / "events.jsonl", size.customers, 1)
             wait(lambda: saved(settings, ends), FILL_TIMEOUT_S, "no checkpoint of all customers")
             yield from table(HEAD, list(_rates(settings, size)))
 

@@ -19,7 +19,7 @@ from streams.simulate import SimulationSettings, write_file
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (RepeatedError("partition 3 has records twice."), "has records twice. Begin anew with other topics: --prefix"),
+        (RepeatedError("partition 3 has more records."), "has more records. Begin anew with other topics: --prefix"),
         (MessageSizeTooLargeError("of 2 MB"), r"zhice.events cannot be written: MessageSizeTooLargeError: .*of 2 MB"),
     ],
 )
