@@ -88,8 +88,8 @@ async def send_log(producer: AIOKafkaProducer, topic: str, partition: int, log: 
         if sent.offset not in (first, UNKNOWN_OFFSET):
             raise RepeatedError(
                 f"partition {partition} of {topic} has more records than were sent: what should have offset "
-                f"{first} has {sent.offset}. Does a worker send ticks to it (start it with --tick-ms 0), or did the broker start "
-                "again meanwhile?"
+                f"{first} has {sent.offset}. Does a worker send ticks to it (start it with --tick-ms 0), or did the "
+                "broker start again meanwhile?"
             )
 
 
