@@ -27,7 +27,7 @@ from streams.routing import Router
 
 CHUNK_RECORDS = 32_768  # of one partition that are folded at once, at most
 QUEUED = 4  # chunks that may wait for a thread
-COMMIT_RECORDS = 100_000  # read between two commits of the lake: twice as many may be in memory
+COMMIT_EVENTS = 100_000  # read between two commits of the lake: twice as many may be in memory
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,14 @@ def run(backtest: Backtest, threads: int, progress: Callable[[int], None]) -> in
         lanes = [stack.enter_context(Lane(QUEUED)) for _ in range(threads)]
         commits = stack.enter_context(Lane(1))
         folds = [Fold(layout, backtest.topic, lake, progress) for _ in lanes]
-        total = committed = 0
+        total = events = 0
         for number, records in _chunks(backtest):
             lanes[number % threads].put(folds[number % threads].take, number, records)
             total += records.count
-            if total - committed >= COMMIT_RECORDS:
+            events += _events(records)
+            if events >= COMMIT_EVENTS:
                 commits.put(lake.commit)
-                committed = total
+                events = 0
         for lane, fold in zip(lanes, folds, strict=True):
             lane.put(fold.finish)
         for lane in (*lanes, commits):
@@ -93,9 +94,14 @@ class Fold:
             self.shards[number] = Shard(self.layout, self.topic, number)
         shard = self.shards[number]
         self.lake.add(shard.process(self.decoder.columns(self.topic, number, records)))
-        self.progress(records.count - int(np.count_nonzero(records.tick)))
+        self.progress(_events(records))
 
     def finish(self) -> None:
         """Take the last snapshots, at the end of the log."""
         for shard in self.shards.values():
             self.lake.add(shard.finish())
+
+
+def _events(records: Records) -> int:
+    """How many are no ticks, which bring the lake no rows: of a log of years most are."""
+    return records.count - int(np.count_nonzero(records.tick))

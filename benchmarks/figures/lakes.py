@@ -18,7 +18,7 @@ from models.outputs import BatchOutput
 from models.shard import Shard
 from sinks.schemas import tables
 from sinks.writer import Lake
-from streams.backtest import CHUNK_RECORDS, COMMIT_RECORDS
+from streams.backtest import CHUNK_RECORDS, COMMIT_EVENTS
 from streams.catalogues import read_catalogue
 from streams.record_files import read_records
 from streams.routing import Router
@@ -99,7 +99,7 @@ def _outputs(log: Path) -> Iterator[list[BatchOutput]]:
             for first in range(0, part.count, CHUNK_RECORDS):
                 chunk = part.take(slice(first, first + CHUNK_RECORDS))
                 waiting.append(shard.process(decoder.columns(TOPIC, shard.partition, chunk)))
-        if sum(len(output.columns) for output in waiting) >= COMMIT_RECORDS:
+        if sum(len(output.columns) for output in waiting) >= COMMIT_EVENTS:
             yield waiting
             waiting = []
     yield [*waiting, *(shard.finish() for shard in shards)]
