@@ -70,7 +70,6 @@ class _Object(Struct):
     """Any JSON object."""
 
 
-# Made in one thread, as those of models/pages.py.
 _text = msgspec.json.Decoder(Raw).decode
 _object = msgspec.json.Decoder(_Object).decode
 

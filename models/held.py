@@ -31,7 +31,7 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
     evidence: Evidence
 
 
-_decode_page = msgspec.msgpack.Decoder(list[Held]).decode  # made in one thread, as those of models/pages.py
+_decode_page = msgspec.msgpack.Decoder(list[Held]).decode
 
 
 def packed(candidates: Iterable[Candidate]) -> bytes:

@@ -40,6 +40,8 @@ ROOM = 4096  # rows of the buffers for transitions and candidates
 LAST_OFFSET = 2**63 - 1
 SNAPSHOT_ROWS = 4096  # of a block, which is written row by row and kept as it is
 
+_decode = msgspec.json.Decoder().decode
+
 
 class Shard:
     """One row an entity, in two matrices (customers, instances); see docs/semantics.md for what is done to them."""
@@ -132,7 +134,7 @@ class Shard:
         if row < 0:
             return None
         (value,) = next(self._profiles.of(np.array([row]))).values.to_list()
-        profile: dict[str, Any] = msgspec.json.decode(value or b"")
+        profile: dict[str, Any] = _decode(value or b"")
         return profile
 
     def changed_profiles(self) -> Iterator[Records]:

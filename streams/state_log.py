@@ -32,6 +32,8 @@ APP_HEADER = "app"  # of a closing record: the application that wrote it
 Ends = dict[str, int]
 Pages = list[tuple[bytes, bytes]]  # and behind them the closing record
 
+_decode_ends = msgspec.msgpack.Decoder(Ends).decode
+
 
 class Stray(NamedTuple):
     """Events of one batch that belong to another partition."""
@@ -186,7 +188,7 @@ async def send_on(producer: AIOKafkaProducer, topic: str, strays: Sequence[Stray
 def read_ends(headers: Iterable[tuple[str, bytes]]) -> Ends:
     """The ends of the outputs, as a closing record says them; none where it does not."""
     found = dict(headers).get(ENDS_HEADER)
-    return {} if found is None else msgspec.msgpack.decode(found, type=Ends)
+    return {} if found is None else _decode_ends(found)
 
 
 def read_app(headers: Iterable[tuple[str, bytes]]) -> str | None:

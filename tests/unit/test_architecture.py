@@ -39,7 +39,12 @@ _CLOCKS: Final = (
     *("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today"),
 )
 _FILES: Final = ("open", "print", "input", "numpy.load", "numpy.save", "numpy.fromfile", "numpy.memmap")
-NAMES: Final[dict[str, tuple[str, ...]]] = {"models": (*_DYNAMIC, *_CLOCKS, *_FILES), "sinks": _DYNAMIC, "streams": ()}
+_DECODE: Final = ("msgspec.json.decode", "msgspec.msgpack.decode")  # decoders are made at import: decision 0071
+NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "models": (*_DYNAMIC, *_CLOCKS, *_FILES, *_DECODE),
+    "sinks": (*_DYNAMIC, *_DECODE),
+    "streams": _DECODE,
+}
 
 METHODS: Final[dict[str, tuple[str, ...]]] = {
     "models": ("open", "read_text", "read_bytes", "write_text", "write_bytes", "tofile", "get_data"),
