@@ -17,10 +17,16 @@ from click.shell_completion import get_completion_class
 from streams import settings as worker_settings
 from streams.options import refuse, setting_options
 
-CATALOGUE = click.option("--catalogue", default="", metavar="PATH", help="Folder or file; absent: retail_bank.")
+CATALOGUE = click.option(
+    "--catalogue", default="", metavar="PATH", envvar=f"{worker_settings.ENV_PREFIX}CATALOGUE", show_envvar=True,
+    help="Folder or file; absent: retail_bank.",
+)  # fmt: skip
 KEEP_HOURS = 168  # as Delta has it
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
-LAKE = click.option("--lake", default=".zhice/lake", show_default=True, metavar="DIR", help="Folder of the lake.")
+LAKE = click.option(
+    "--lake", default=".zhice/lake", show_default=True, metavar="DIR", envvar=f"{worker_settings.ENV_PREFIX}LAKE",
+    show_envvar=True, help="Folder of the lake.",
+)  # fmt: skip
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -72,6 +72,11 @@ def test_variables_are_for_every_command(tmp_path: Path) -> None:
     assert not (tmp_path / "lake").exists()
     result = CliRunner(env=given | {"ZHICE_HTTP": "x", "ZHICE_PARTITIONS": "0"}).invoke(main, ["topics"])
     assert "--partitions: expected" in result.output and result.exit_code == 2
+    for words in (["sql"], ["verify"], ["report"], ["compact"]):  # who asks the lake of a worker has its variables, too
+        result = CliRunner(env=given).invoke(main, words)
+        assert f"there is no lake at {tmp_path / 'lake'}" in result.output.replace("\n", "")
+    result = CliRunner(env={"ZHICE_CATALOGUE": "nowhere.toml"}).invoke(main, ["verify"])
+    assert "there is no catalogue at nowhere.toml" in result.output
 
 
 @pytest.mark.parametrize(
