@@ -78,6 +78,11 @@ class Records(NamedTuple):
         return len(self.offset)
 
     @property
+    def events(self) -> int:
+        """How many are no ticks."""
+        return self.count - int(np.count_nonzero(self.tick))
+
+    @property
     def keys(self) -> Texts:
         return Texts(self.data, self.key_start, self.key_size)
 

@@ -11,8 +11,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from models.decoding import Decoder
 from models.layout import Layout
 from models.records import Records
@@ -27,7 +25,7 @@ from streams.routing import Router
 
 CHUNK_RECORDS = 32_768  # of one partition that are folded at once, at most
 QUEUED = 4  # chunks that may wait for a thread
-COMMIT_EVENTS = 100_000  # read between two commits of the lake: twice as many may be in memory
+COMMIT_EVENTS = 100_000  # read between two commits of the lake: twice as many may be in memory; ticks bring it no rows
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def run(backtest: Backtest, threads: int, progress: Callable[[int], None]) -> in
         for number, records in _chunks(backtest):
             lanes[number % threads].put(folds[number % threads].take, number, records)
             total += records.count
-            events += _events(records)
+            events += records.events
             if events >= COMMIT_EVENTS:
                 commits.put(lake.commit)
                 events = 0
@@ -94,14 +92,9 @@ class Fold:
             self.shards[number] = Shard(self.layout, self.topic, number)
         shard = self.shards[number]
         self.lake.add(shard.process(self.decoder.columns(self.topic, number, records)))
-        self.progress(_events(records))
+        self.progress(records.events)
 
     def finish(self) -> None:
         """Take the last snapshots, at the end of the log."""
         for shard in self.shards.values():
             self.lake.add(shard.finish())
-
-
-def _events(records: Records) -> int:
-    """How many are no ticks, which bring the lake no rows: of a log of years most are."""
-    return records.count - int(np.count_nonzero(records.tick))

@@ -17,16 +17,10 @@ from click.shell_completion import get_completion_class
 from streams import settings as worker_settings
 from streams.options import refuse, setting_options
 
-CATALOGUE = click.option(
-    "--catalogue", default="", metavar="PATH", envvar=f"{worker_settings.ENV_PREFIX}CATALOGUE", show_envvar=True,
-    help="Folder or file; absent: retail_bank.",
-)  # fmt: skip
+CATALOGUE = setting_options("catalogue")
 KEEP_HOURS = 168  # as Delta has it
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
-LAKE = click.option(
-    "--lake", default=".zhice/lake", show_default=True, metavar="DIR", envvar=f"{worker_settings.ENV_PREFIX}LAKE",
-    show_envvar=True, help="Folder of the lake.",
-)  # fmt: skip
+LAKE = setting_options("lake")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

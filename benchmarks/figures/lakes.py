@@ -94,14 +94,16 @@ def _outputs(log: Path) -> Iterator[list[BatchOutput]]:
     layout = Layout.compile(read_catalogue())
     decoder, shards = Decoder(layout.event_layout), [Shard(layout, TOPIC, number) for number in range(PARTITIONS)]
     waiting: list[BatchOutput] = []
+    events = 0
     for logs in Router(PARTITIONS).logs(read_records(log)):
         for shard, part in zip(shards, logs, strict=True):
             for first in range(0, part.count, CHUNK_RECORDS):
                 chunk = part.take(slice(first, first + CHUNK_RECORDS))
                 waiting.append(shard.process(decoder.columns(TOPIC, shard.partition, chunk)))
-        if sum(len(output.columns) for output in waiting) >= COMMIT_EVENTS:
+            events += part.events
+        if events >= COMMIT_EVENTS:
             yield waiting
-            waiting = []
+            waiting, events = [], 0
     yield [*waiting, *(shard.finish() for shard in shards)]
 
 
