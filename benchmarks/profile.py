@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.workers import Worker, ended, wait
 from streams.kafka_broker import ApacheKafka
-from streams.replay import produce
+from streams.producing import produce
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics

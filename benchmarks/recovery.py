@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from benchmarks.workers import Worker, ended, wait
 from streams.kafka_broker import ApacheKafka
-from streams.replay import produce
+from streams.producing import produce
 from streams.routing import partition_of
 from streams.settings import Settings
 from streams.topics import ensure_topics

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from models.layout import Layout
 from sinks.writer import Lake
 from streams import clients
-from streams.batches import BatchApp, BatchScheduler
+from streams.batches import BatchApp, BatchScheduler, NoTables
 from streams.collector import set_collector
 from streams.owners import client_id
 from streams.security import faust_credentials
@@ -59,6 +59,7 @@ def create_app(settings: Settings) -> BatchApp:
         topic_disable_leader=True,
         web_enabled=False,
         ConsumerScheduler=BatchScheduler,
+        TableManager=NoTables,
         broker_max_poll_records=settings.fetch_records,
         consumer_max_fetch_size=FETCH_BYTES,
         broker_session_timeout=settings.session_timeout_s,

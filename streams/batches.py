@@ -16,6 +16,7 @@ import faust
 from aiokafka import TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
+from faust.tables import TableManager
 from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.transport.utils import DefaultSchedulingStrategy
@@ -55,6 +56,14 @@ class BatchScheduler(DefaultSchedulingStrategy):
         for tp, parts in records.items():
             for part in parts:
                 yield tp, RecordBatch(tp, part)
+
+
+class NoTables(TableManager):
+    """There are none: Faust would wait a second for them before it joins the group."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class BatchConsumer(KafkaConsumer):

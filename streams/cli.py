@@ -3,6 +3,7 @@ what to do, with exit code 1 (2 for wrong usage, 130 for Ctrl-C, 141 in a shell 
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -45,6 +46,19 @@ class Zhice(click.RichGroup):
                 raise
             echo_error(error)
             ctx.exit(getattr(error, "exit_code", 1))
+
+
+def run() -> None:
+    """`main` as a process of its own, which ends when that does: freeing all it imported would take it 0.4 s."""
+    try:
+        main()
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code)
 
 
 def _end_unread() -> None:

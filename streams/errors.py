@@ -12,9 +12,9 @@ from streams.answers import AnswersError
 from streams.broker import BrokerError
 from streams.catalogues import NoCatalogueError
 from streams.demo import DemoError
+from streams.producing import ReplayError
 from streams.record_files import RecordFileError
 from streams.recovery import RestoreError
-from streams.replay import ReplayError
 from streams.security import SecurityError
 from streams.settings import SettingsError
 from streams.show import NoCustomerError

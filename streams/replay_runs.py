@@ -14,8 +14,9 @@ from sinks.writer import Lake
 from streams.broker import EmbeddedBroker
 from streams.catalogues import read_catalogue
 from streams.compiling import ensure_kernels
+from streams.producing import check_empty, produce
 from streams.record_files import count_records
-from streams.replay import check_empty, follow, produce
+from streams.replay import follow
 from streams.runs import Done, echo_done, record_file
 from streams.settings import NOT_EMBEDDED, Settings, fields
 from streams.show import progress_bar, stopwatch

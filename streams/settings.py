@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -120,9 +121,14 @@ class Field(NamedTuple):
 
 def fields(names: Collection[str] = Settings.__struct_fields__) -> list[Field]:
     """The settings of these names, in order."""
+    return [field for field in _all_fields() if field.name in names]
+
+
+@cache
+def _all_fields() -> list[Field]:
     info = msgspec.inspect.type_info(Settings)
     assert isinstance(info, msgspec.inspect.StructType)
-    return [Field(field.name, field.default, *_described(field.type)) for field in info.fields if field.name in names]
+    return [Field(field.name, field.default, *_described(field.type)) for field in info.fields]
 
 
 def _described(type_: msgspec.inspect.Type) -> tuple[str, tuple[str, ...]]:

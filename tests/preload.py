@@ -11,6 +11,7 @@ from models.records import Record, Records
 from models.shard import Shard
 from streams import serve  # noqa: F401  all that a worker imports
 from streams.catalogues import read_catalogue
+from streams.collector import set_collector
 from streams.simulate import SimulationSettings, records
 
 
@@ -25,3 +26,4 @@ def load_kernels() -> None:
 
 
 load_kernels()
+set_collector()  # what is forked need not look at all this, nor copy it

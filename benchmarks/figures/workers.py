@@ -18,7 +18,7 @@ from benchmarks.figures.logs import SEED, simulated
 from benchmarks.figures.report import Cell, paragraph, spread, table
 from benchmarks.workers import Worker, ended
 from streams.kafka_broker import ApacheKafka
-from streams.replay import produce
+from streams.producing import produce
 from streams.settings import Settings
 from streams.topics import ensure_topics
 

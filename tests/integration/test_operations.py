@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sinks.lake import connect
-from streams.replay import produce
+from streams.producing import produce
 from streams.routing import partition_of
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file

@@ -15,7 +15,7 @@ from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
 from streams.cli import main
 from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
-from streams.replay import produce
+from streams.producing import produce
 from streams.security import SecurityError
 from streams.settings import load
 from streams.simulate import SimulationSettings, write_file

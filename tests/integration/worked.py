@@ -19,7 +19,7 @@ from sinks.verify import verify
 from sinks.writer import Lake
 from streams import app
 from streams.catalogues import read_catalogue
-from streams.replay import produce
+from streams.producing import produce
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics

@@ -17,6 +17,7 @@ from sinks.writer import Lake
 from streams import replay
 from streams.broker import free_port
 from streams.cli import INTERRUPTED
+from streams.producing import ReplayError
 from streams.settings import Settings
 from tests.forked import Forked
 from tests.small_logs import small_catalogue
@@ -52,5 +53,5 @@ def test_the_process_that_sends_leaves_ctrl_c_to_the_one_that_began_it(
     settings = Settings(broker=f"127.0.0.1:{free_port()}")
     (file := tmp_path / "bank.jsonl").touch()
     lake, layout = Lake(tmp_path / "lake", small_catalogue()), Layout.compile(small_catalogue())
-    with pytest.raises(replay.ReplayError, match="KafkaConnectionError"):
+    with pytest.raises(ReplayError, match="KafkaConnectionError"):
         replay.follow(settings, layout, lake, file, lambda _: None)

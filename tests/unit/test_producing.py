@@ -9,8 +9,8 @@ from unittest import mock
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
-from streams import replay
-from streams.replay import ReplayError, produce
+from streams import producing
+from streams.producing import ReplayError, produce
 from streams.sending import RepeatedError
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
@@ -30,8 +30,8 @@ def test_what_a_broker_does_not_take_is_said(error: Exception, said: str, tmp_pa
     file = tmp_path / "bank.jsonl"
     write_file(SimulationSettings(events=100, customers=10, days=2), file)
     with (
-        mock.patch.object(replay.clients, "producer", return_value=mock.AsyncMock()),
-        mock.patch.object(replay, "send_log", refuse),
+        mock.patch.object(producing.clients, "producer", return_value=mock.AsyncMock()),
+        mock.patch.object(producing, "send_log", refuse),
         pytest.raises(ReplayError, match=said),
     ):
         produce(Settings(), str(file))
