@@ -25,7 +25,7 @@ def strings(texts: Texts) -> pa.Array:
         raise ValueError(f"{len(texts.data)} bytes of text in one buffer, at most {LONGEST}")
     views = np.zeros((texts.count, 2), np.uint64)
     long = fill_views(texts.data, texts.start, texts.size, views.view(np.uint8).reshape(-1, 16))
-    buffers = [_bitmap(texts.size != NULL), pa.py_buffer(views)]
+    buffers = [bitmap(texts.size != NULL), pa.py_buffer(views)]
     return pa.Array.from_buffers(VIEW, texts.count, [*buffers, pa.py_buffer(texts.data)] if long else buffers)
 
 
@@ -36,9 +36,10 @@ def vocabulary(values: Iterable[str]) -> pa.DictionaryArray:
 
 def named(numbers: NDArray[Any], words: pa.DictionaryArray) -> pa.Array:
     """Names by number; NULL for a negative one."""
-    null = numbers < 0
-    indices = words.indices.to_numpy()[np.where(null, 0, numbers)]
-    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32(), mask=null), words.dictionary)
+    known = numbers >= 0
+    indices = words.indices.to_numpy()[np.where(known, numbers, 0)]
+    buffers = [bitmap(known), pa.py_buffer(indices)]
+    return pa.DictionaryArray.from_arrays(pa.Array.from_buffers(pa.int32(), len(indices), buffers), words.dictionary)
 
 
 def repeated(name: str, rows: int) -> pa.Array:
@@ -80,9 +81,15 @@ def _views(column: pa.Array, order: NDArray[np.int64]) -> pa.Array:
     valid, views, *data = column.buffers()
     first, end = column.offset, column.offset + len(column)
     found = np.frombuffer(views, np.uint64).reshape(-1, 2)[first:end].take(order, axis=0)
-    bitmap = _bitmap(column.is_valid().take(pa.array(order)).to_numpy(zero_copy_only=False)) if valid else None
-    return pa.Array.from_buffers(VIEW, len(order), [bitmap, pa.py_buffer(found), *data])
+    valid_bits = bitmap(column.is_valid().take(pa.array(order)).to_numpy(zero_copy_only=False)) if valid else None
+    return pa.Array.from_buffers(VIEW, len(order), [valid_bits, pa.py_buffer(found), *data])
 
 
-def _bitmap(valid: NDArray[np.bool_]) -> pa.Buffer | None:
-    return None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+def bitmap(valid: NDArray[np.bool_]) -> pa.Buffer | None:
+    """Which values are not NULL; None where all are."""
+    return None if valid.all() else bits(valid)
+
+
+def bits(flags: NDArray[np.bool_]) -> pa.Buffer:
+    """Booleans as Arrow has them."""
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models import catalogue_names
@@ -22,9 +21,9 @@ from models.outputs import BatchOutput, Snapshot
 from models.plan import SnapshotColumn
 from models.texts import NULL, Texts
 from models.transitions import NO_STAGE, NO_TIME
-from models.transpose import spread
+from models.transpose import gather
 from sinks import schemas
-from sinks.arrays import kept, named, repeated, strings, taken, vocabulary
+from sinks.arrays import bitmap, bits, kept, named, repeated, strings, taken, vocabulary
 from sinks.schemas import TIME, LakeTable
 
 STATUS = ("applied", "duplicate", "unknown")
@@ -134,14 +133,11 @@ class RowMaker:
     def _columns(self, values: pa.ChunkedArray, order: NDArray[np.int64], count: int) -> NDArray[np.float64]:
         """The first values of rows in this order, float64[count, rows]: each is read once, where the engine put it."""
         columns = np.empty((count, len(order)))
+        blocks = [chunk.flatten().to_numpy() for chunk in values.chunks]
         firsts = np.cumsum([0, *map(len, values.chunks)])
-        chunk = np.searchsorted(firsts, order, "right") - 1
-        at = np.argsort(chunk, kind="stable")
-        ends = np.searchsorted(chunk[at], np.arange(len(firsts)))
-        for number in np.flatnonzero(np.diff(ends)):
-            which = at[ends[number] : ends[number + 1]]
-            block = values.chunk(number).flatten().to_numpy().reshape(-1, self.width)
-            spread(block, order[which] - firsts[number], which, int(SnapshotColumn.VALUES), columns)
+        block = np.searchsorted(firsts, order, "right") - 1
+        first_cells = (order - firsts[block]) * self.width + int(SnapshotColumn.VALUES)
+        gather(np.array([one.ctypes.data for one in blocks])[block] + first_cells * columns.itemsize, columns)
         return columns
 
     def _profile_names(self, entity: str) -> list[str]:
@@ -229,7 +225,7 @@ def _events(output: BatchOutput) -> pa.Table:
         "channel": text(Field.CHANNEL),
         "session_id": text(Field.SESSION_ID),
         "device_id": text(Field.DEVICE_ID),
-        "received_at": _times(pa.array(columns.received_at[at], pa.int64(), mask=~columns.has_received_at[at])),
+        "received_at": _times(columns.received_at[at], columns.has_received_at[at]),
         "context": text(Field.CONTEXT),
         "properties": text(Field.PROPERTIES),
         "status": named(output.status[at], STATUSES),
@@ -262,35 +258,28 @@ def _bad_rows(output: BatchOutput) -> pa.Table:
     columns = {name: [getattr(row, name) for row in rows] for name in ("field", "detail", "key", "value", "topic")}
     columns |= {name: [getattr(row, name) for row in rows] for name in ("partition", "offset")}
     columns["reason"] = [str(row.reason) for row in rows]
-    times = _times(pa.array([row.timestamp for row in rows], pa.int64()))
+    times = _times(np.array([row.timestamp for row in rows], np.int64))
     return _arrow(schemas.BAD_ROWS, {**columns, "record_time": times}, len(rows))
 
 
-def _times(milliseconds: Any) -> pa.Array:
-    """Times of ms; one beyond the calendar is its first or last day."""
-    known = pc.min_element_wise(
-        pc.max_element_wise(pa.array(milliseconds, pa.int64()), FIRST_MS, skip_nulls=False), LAST_MS, skip_nulls=False
-    )
-    return known.cast(pa.timestamp("ms", tz="UTC")).cast(TIME)
+def _times(milliseconds: NDArray[np.int64], known: NDArray[np.bool_] | None = None) -> pa.Array:
+    """Times of ms, NULL where they are not known; one beyond the calendar is its first or last day."""
+    microseconds = np.minimum(np.maximum(milliseconds, FIRST_MS), LAST_MS) * 1000
+    nulls = None if known is None else bitmap(known)
+    return pa.Array.from_buffers(TIME, len(microseconds), [nulls, pa.py_buffer(microseconds)])
 
 
 def _typed(values: NDArray[np.float64], type_: Type) -> pa.Array:
     """A column of values; NaN is NULL."""
-    count, valid = len(values), values == values
-    nulls = count - np.count_nonzero(valid)
-    bitmap = _bits(valid) if nulls else None
+    count, nulls = len(values), bitmap(values == values)
     if type_.kind is Kind.STRING:
         other = len(type_.values)
         numbers = np.where(values >= 0, values, other).astype(np.int32)
-        indices = pa.Array.from_buffers(pa.int32(), count, [bitmap, pa.py_buffer(numbers)], nulls)
+        indices = pa.Array.from_buffers(pa.int32(), count, [nulls, pa.py_buffer(numbers)])
         return pa.DictionaryArray.from_arrays(indices, pa.array([*type_.values, OTHER_TEXT], pa.string()))
     if type_.kind is Kind.BOOLEAN:
-        return pa.Array.from_buffers(pa.bool_(), count, [bitmap, _bits(values == 1.0)], nulls)
-    return pa.Array.from_buffers(pa.float64(), count, [bitmap, pa.py_buffer(values)], nulls)
-
-
-def _bits(flags: NDArray[np.bool_]) -> pa.Buffer:
-    return pa.py_buffer(np.packbits(flags, bitorder="little"))
+        return pa.Array.from_buffers(pa.bool_(), count, [nulls, bits(values == 1.0)])
+    return pa.Array.from_buffers(pa.float64(), count, [nulls, pa.py_buffer(values)])
 
 
 def _body(table: LakeTable) -> pa.Schema:
