@@ -25,6 +25,7 @@ TOPIC = "zhice.events"
 SMALL = Path(__file__).parent / "catalogues" / "small.toml"
 START = 1_767_196_800_000  # 2026-01-01 00:00 in Shanghai
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+FEW_DAYS = 12
 
 
 class LogRecord(NamedTuple):
@@ -73,12 +74,15 @@ def lake_rows(path: Path) -> dict[str, list[str]]:
         return {name: sorted(map(repr, connection.execute(f"FROM {name}").fetchall())) for name in TABLES}
 
 
-def random_records(seed: int, count: int) -> list[LogRecord]:
-    """Events of few customers over four months: some late, some twice, properties that are NULL or absent."""
+def random_records(seed: int, count: int, days: int = 120) -> list[LogRecord]:
+    """Events of few customers over some days: some late, some twice, properties that are NULL or absent.
+
+    The lake writes a file a day and table, so a log of few days is written sooner.
+    """
     random = Random(seed)
     clock, events = START, []
     for number in range(count):
-        clock += int(random.expovariate(1 / (120 * DAY / count)))
+        clock += int(random.expovariate(1 / (days * DAY / count)))
         if events and random.random() < 0.03:
             events.append({**random.choice(events[-20:]), "at": clock})
             continue

@@ -12,14 +12,14 @@ from models.outputs import BatchOutput
 from sinks.compaction import compact
 from sinks.lake import TABLES, NoLakeError
 from sinks.writer import Lake
-from tests.small_logs import START, lake_rows, outputs, random_records, records, small_catalogue
+from tests.small_logs import FEW_DAYS, START, lake_rows, outputs, random_records, records, small_catalogue
 
 CHECKPOINT_COMMITS = 100  # after which Delta's log begins anew
 
 
 @pytest.fixture(scope="module")
 def made() -> list[BatchOutput]:
-    return outputs(small_catalogue(), random_records(5, 600))
+    return outputs(small_catalogue(), random_records(5, 600, FEW_DAYS))
 
 
 def write(lake: Lake, made: list[BatchOutput]) -> None:

@@ -18,6 +18,7 @@ from sinks.rows import RowMaker
 from sinks.writer import ABOUT, Lake, LakeError
 from tests.small_logs import (
     DAY,
+    FEW_DAYS,
     HOUR,
     MINUTE,
     START,
@@ -71,7 +72,7 @@ TIER = "CASE WHEN aum >= 50000 THEN 2 ELSE 1 END"
 
 @pytest.fixture(scope="module")
 def made() -> list[BatchOutput]:
-    return outputs(small_catalogue(), random_records(5, 600))
+    return outputs(small_catalogue(), random_records(5, 600, FEW_DAYS))
 
 
 def _write(path: Path, made: list[BatchOutput], catalogue: Catalogue | None = None) -> Lake:

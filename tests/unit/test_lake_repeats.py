@@ -12,7 +12,17 @@ from models.catalogue import Catalogue, load
 from models.outputs import BatchOutput
 from sinks.lake import connect
 from sinks.writer import Lake, LakeError
-from tests.small_logs import SMALL, START, decided, lake_rows, outputs, random_records, records, small_catalogue
+from tests.small_logs import (
+    FEW_DAYS,
+    SMALL,
+    START,
+    decided,
+    lake_rows,
+    outputs,
+    random_records,
+    records,
+    small_catalogue,
+)
 
 NIGHT = '[[quiet_hours]]\nname = "night"\nkinds = ["marketing", "service"]\nfrom = "18:00"\nuntil = "10:00"\n'
 
@@ -25,7 +35,7 @@ def quiet_catalogue() -> Catalogue:
 
 @pytest.fixture(scope="module")
 def made() -> list[BatchOutput]:
-    found = outputs(quiet_catalogue(), random_records(5, 600))
+    found = outputs(quiet_catalogue(), random_records(5, 600, FEW_DAYS))
     decisions = [one for output in found for one in decided(output, quiet_catalogue())]
     assert len([one for one in decisions if one.moment > one.evidence.offset]) > 10
     return found
@@ -48,13 +58,13 @@ def test_a_replay_of_rows_that_still_wait_doubles_nothing(tmp_path: Path, made: 
 def test_a_replay_may_be_cut_otherwise(tmp_path: Path, made: list[BatchOutput]) -> None:
     _write(tmp_path / "whole", made)
     _write(tmp_path / "cut", made[:3])
-    _write(tmp_path / "cut", outputs(quiet_catalogue(), random_records(5, 600), batch=77))
+    _write(tmp_path / "cut", outputs(quiet_catalogue(), random_records(5, 600, FEW_DAYS), batch=77))
     assert lake_rows(tmp_path / "cut") == lake_rows(tmp_path / "whole")
 
 
 def test_what_was_held_over_a_commit_is_no_repeat(tmp_path: Path, made: list[BatchOutput]) -> None:
     """Decisions whose evidence the lake has already, made by records that it has not."""
-    small = outputs(quiet_catalogue(), random_records(5, 600), batch=10)
+    small = outputs(quiet_catalogue(), random_records(5, 600, FEW_DAYS), batch=10)
     over = [
         number
         for number, output in enumerate(small)
@@ -108,7 +118,7 @@ def test_a_lake_is_of_one_catalogue_and_time_zone(tmp_path: Path, change: dict[s
 
 def test_a_commit_of_others_in_between_is_not_overlooked(tmp_path: Path, made: list[BatchOutput]) -> None:
     """A partition goes to another worker and comes back while the table goes on with a second one."""
-    second = outputs(quiet_catalogue(), random_records(6, 300), partition=1)
+    second = outputs(quiet_catalogue(), random_records(6, 300, FEW_DAYS), partition=1)
     _write(tmp_path / "whole", [*made, *second])
     first, other = Lake(tmp_path / "two", quiet_catalogue()), Lake(tmp_path / "two", quiet_catalogue())
     for lake, some in [(first, made[:2]), (other, made[:4]), (first, second), (first, made)]:
