@@ -34,7 +34,7 @@ from tests.simulation.toy import ToyKit
 from tests.workers import ROOT
 
 SEEDS, PARTS = 20_000, 8
-REAL_SEEDS = 200
+REAL_SEEDS = 100
 FIND_WITHIN = 2000  # seeds, for a planted bug
 
 
