@@ -27,8 +27,8 @@ class Part(NamedTuple):
     def after(self, position: int) -> pa.Table:
         """The rows above a position; most often that is all of them, and a filter would copy them."""
         offsets = self.rows[MOMENT if MOMENT in self.rows.column_names else "offset"]
-        firsts = [int(chunk.to_numpy().min()) for chunk in offsets.chunks if len(chunk)]
-        if not firsts or min(firsts) * POSITIONS - self.finishing > position:
+        first = pc.min(offsets).as_py()
+        if first is None or first * POSITIONS - self.finishing > position:
             return self.rows
         positions = pc.subtract(pc.multiply(offsets, POSITIONS), self.finishing)
         return kept(self.rows, pc.greater(positions, position))

@@ -1,11 +1,12 @@
 """Apache Kafka itself, started as a child process from the jars that deploy/kafka/pom.xml names.
 
 For tests and benchmarks, and for `zhice broker --apache`. Needs Java 17; Maven resolves the jars once into
-~/.cache/zhice, from where later starts take them.
+~/.cache/zhice, from where later starts take them, and the classes that a broker loads.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -15,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from streams.broker import HOST, BrokerError, BrokerProcess, free_port
@@ -25,6 +26,7 @@ JAVA_AT_LEAST = 17
 RESOLVE_TIMEOUT_S = 300.0
 FORMAT_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
+ARCHIVE_TIMEOUT_S = 120.0
 
 
 class ApacheKafka(BrokerProcess):
@@ -60,6 +62,7 @@ class ApacheKafka(BrokerProcess):
         self._internal_port = self._controller_port = 0
         self._voters = ""  # of a cluster whose nodes are all controllers
         self._java: list[str] = []
+        self._keeps_classes: list[str] = []  # Java's option to make its archive of them
         self._log_read = 0  # bytes of the log that are of an earlier start
 
     @property
@@ -99,6 +102,7 @@ class ApacheKafka(BrokerProcess):
             "share.coordinator.state.topic.min.isr": "1",
             "num.network.threads": "2",
             "num.io.threads": "4",
+            "metric.reporters": "",  # by default each metric is a bean of JMX, which takes a tenth of a start
         }
         return defaults | self._properties
 
@@ -110,7 +114,10 @@ class ApacheKafka(BrokerProcess):
         if not self._voters:
             self._controller_port = free_port(besides=(self.port, self._internal_port))
         self._config.write_text("".join(f"{name}={value}\n" for name, value in self.server_properties().items()))
-        self._java = _java_command(resolve_jars(), self._heap_mb)
+        jars = resolve_jars()
+        self._java = _java_command(jars, self._heap_mb)
+        if not self._keeps_classes:
+            self._java += _archive_options(jars)
         self._format_storage()
         return self._server_command()
 
@@ -130,7 +137,18 @@ class ApacheKafka(BrokerProcess):
         return self.folder / "server.properties"
 
     def _server_command(self) -> list[str]:
-        return [*self._java, "kafka.Kafka", str(self._config)]
+        return [*self._java, *self._keeps_classes, "kafka.Kafka", str(self._config)]
+
+    def archive_classes(self, file: Path) -> None:
+        """Start, let Java keep the classes that it has loaded in a file, and stop. Raises BrokerError."""
+        self._keeps_classes = [f"-XX:ArchiveClassesAtExit={file}"]
+        with self:
+            assert self._process is not None
+            self._process.terminate()
+            try:
+                self._process.wait(ARCHIVE_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                raise BrokerError(f"{self.name} keeps no classes within {ARCHIVE_TIMEOUT_S} s") from None
 
     def _format_storage(self) -> None:
         command = [*self._java, "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(self._config)]
@@ -163,12 +181,44 @@ def missing_for_apache_kafka() -> str:
 def resolve_jars() -> Path:
     """Folder with the jars, resolved by Maven if they are not there yet. Raises BrokerError."""
     jars = _jars_folder()
-    jars.parent.mkdir(parents=True, exist_ok=True)
-    with (jars.parent / f"{jars.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # parallel test runs resolve once; let go when the file is closed
-        if not jars.is_dir():
-            _resolve_into(jars)
+    if not jars.is_dir():
+        jars.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(jars):
+            if not jars.is_dir():
+                _resolve_into(jars)
     return jars
+
+
+@contextlib.contextmanager
+def _locked(jars: Path) -> Iterator[None]:
+    """Parallel test runs make what goes there once."""
+    with (jars.parent / f"{jars.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed
+        yield
+
+
+def _archive_options(jars: Path) -> list[str]:
+    """Java's option to read the classes from where an earlier start has kept them: this one takes half of the CPU.
+
+    The first start of a Java makes the archive; where it cannot, it leaves an empty file, and there is no option.
+    """
+    archive = jars.parent / f"{jars.name}-java-{java_version()}.jsa"
+    if not archive.exists():
+        with _locked(jars):
+            if not archive.exists():
+                _make_archive(archive)
+    return [f"-XX:SharedArchiveFile={archive}"] if archive.stat().st_size else []
+
+
+def _make_archive(archive: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix=f"{archive.name}-", dir=archive.parent))
+    try:
+        made = folder / "classes"
+        with contextlib.suppress(BrokerError):
+            ApacheKafka().archive_classes(made)
+        made.rename(archive) if made.exists() else archive.touch()
+    finally:
+        shutil.rmtree(folder)
 
 
 def _resolve_into(jars: Path) -> None:

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.structs import OffsetAndMetadata
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
+from streams import kafka_broker
 from streams.broker import BrokerError, EmbeddedBroker, free_port
 from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
 from streams.settings import Settings
@@ -280,6 +281,19 @@ def test_apache_kafka_is_gone_after_its_context() -> None:
     assert is_gone(pid)
     assert not is_open(port)
     assert not folder.exists()
+
+
+def test_a_java_that_keeps_no_classes_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+
+    def fail(_: ApacheKafka, file: Path) -> None:
+        asked.append(file)
+        raise BrokerError("no such option")
+
+    monkeypatch.setattr(ApacheKafka, "archive_classes", fail)
+    assert [kafka_broker._archive_options(tmp_path / "jars") for _ in range(2)] == [[], []]
+    assert len(asked) == 1
+    assert not asked[0].parent.exists()
 
 
 def test_apache_kafka_that_cannot_start_shows_its_log() -> None:
