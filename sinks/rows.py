@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models import catalogue_names
 from models.catalogue import Catalogue, entities
-from models.columns import Field
+from models.columns import Columns, Field
 from models.decisions import DecisionColumn, DecisionText
 from models.expressions import Kind, Type
 from models.layout import OTHER_TEXT
@@ -86,7 +86,7 @@ class RowMaker:
     def _made(self, output: BatchOutput) -> Iterator[tuple[str, pa.Table]]:
         """Of what there is: most of a small output is not."""
         if len(output.columns):
-            yield "events", _events(output)
+            yield "events", self._events(output)
         if len(output.transitions):
             yield "transitions", self._transitions(output)
         if len(output.decisions):
@@ -149,6 +149,43 @@ class RowMaker:
             *(f"{journey.name}_stage" for journey in catalogue.journeys if journey.entity == entity),
         ]
 
+    def _events(self, output: BatchOutput) -> pa.Table:
+        columns = output.columns
+        at = np.flatnonzero(output.status < len(STATUS))
+
+        def text(field: Field) -> pa.Array:
+            return strings(columns.texts(field).take(at))
+
+        data = {
+            "event_id": text(Field.EVENT_ID),
+            "event": self._event(columns, at),
+            "customer_id": text(Field.CUSTOMER_ID),
+            "event_time": _times(columns.event_time[at]),
+            "channel": text(Field.CHANNEL),
+            "session_id": text(Field.SESSION_ID),
+            "device_id": text(Field.DEVICE_ID),
+            "received_at": _times(columns.received_at[at], columns.has_received_at[at]),
+            "context": text(Field.CONTEXT),
+            "properties": text(Field.PROPERTIES),
+            "status": named(output.status[at], STATUSES),
+            "late": output.late[at],
+            "record_time": _times(columns.timestamp[at]),
+            "topic": repeated(columns.topic, len(at)),
+            "partition": np.full(len(at), columns.partition, np.int32),
+            "offset": columns.offset[at],
+        }
+        return _arrow(schemas.EVENTS, data, len(at))
+
+    def _event(self, columns: Columns, at: NDArray[np.int64]) -> pa.Array:
+        """Names of events; those that the catalogue does not declare are few, and read from their records."""
+        numbers = columns.event_type[at].astype(np.int64)
+        unknown = np.flatnonzero(numbers < 0)
+        if not len(unknown):
+            return named(numbers, self.event_names)
+        texts = strings(columns.texts(Field.EVENT).take(at[unknown])).cast(pa.string()).dictionary_encode()
+        numbers[unknown] = texts.indices.to_numpy() + len(self.event_names)
+        return named(numbers, vocabulary([*self.event_names.to_pylist(), *texts.dictionary.to_pylist()]))
+
     def _transitions(self, output: BatchOutput) -> pa.Table:
         rows, columns = output.transitions, output.columns
         event_ids = columns.texts(Field.EVENT_ID).take(rows.record)
@@ -208,34 +245,6 @@ class RowMaker:
 
     def _channel(self, numbers: NDArray[np.int64]) -> pa.Array:
         return named(np.where(numbers == OTHER_CHANNEL, len(self.catalogue.channels), numbers), self.channels)
-
-
-def _events(output: BatchOutput) -> pa.Table:
-    columns = output.columns
-    at = np.flatnonzero(output.status < len(STATUS))
-
-    def text(field: Field) -> pa.Array:
-        return strings(columns.texts(field).take(at))
-
-    data = {
-        "event_id": text(Field.EVENT_ID),
-        "event": text(Field.EVENT),
-        "customer_id": text(Field.CUSTOMER_ID),
-        "event_time": _times(columns.event_time[at]),
-        "channel": text(Field.CHANNEL),
-        "session_id": text(Field.SESSION_ID),
-        "device_id": text(Field.DEVICE_ID),
-        "received_at": _times(columns.received_at[at], columns.has_received_at[at]),
-        "context": text(Field.CONTEXT),
-        "properties": text(Field.PROPERTIES),
-        "status": named(output.status[at], STATUSES),
-        "late": output.late[at],
-        "record_time": _times(columns.timestamp[at]),
-        "topic": repeated(columns.topic, len(at)),
-        "partition": np.full(len(at), columns.partition, np.int32),
-        "offset": columns.offset[at],
-    }
-    return _arrow(schemas.EVENTS, data, len(at))
 
 
 def _known_of_rules(catalogue: Catalogue) -> dict[str, pa.DictionaryArray]:
