@@ -154,8 +154,24 @@ def test_a_backtest_counts_the_records_of_the_file(tmp_path: Path) -> None:
     assert result.output.startswith("3 records in "), result.output
 
 
+def test_a_command_ends_in_order() -> None:
+    """Though the process ends at once: what was printed is read, and exit functions run."""
+    program = "import atexit; from streams.cli import run; atexit.register(print, 'over'); run()"
+    command = [sys.executable, "-c", program, "completion", "zsh"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("#compdef") and done.stdout.endswith("\nover\n")
+    assert subprocess.run([*command[:3], "nothing"], capture_output=True, check=False).returncode == 2
+
+
 @pytest.mark.parametrize("module", ["streams.backtest_runs", "streams.show"])
 def test_who_needs_no_broker_waits_for_no_client(module: str) -> None:
     code = f"import sys, {module}; print(sorted({{'faust', 'kafka', 'aiohttp'}} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_who_sends_a_replay_is_no_worker() -> None:
+    code = "import sys, streams.producing; print(sorted({'streams.worker', 'deltalake', 'sqlglot'} & set(sys.modules)))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
