@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Ty
 
 from msgspec import Meta, Raw, Struct
 
-from models.catalogue_names import concerned_events
-
 if TYPE_CHECKING:
     from models.catalogue import Catalogue
 
@@ -92,6 +90,8 @@ class EventLayout:
     @classmethod
     def from_catalogue(cls, catalogue: Catalogue) -> EventLayout:
         """The layout of a checked catalogue."""
+        from models.catalogue_names import concerned_events  # late: who only sends records needs no parser of SQL
+
         events: dict[str, Mapping[str, Any]] = {event.name: event.properties for event in catalogue.events}
         keys = {journey.entity: journey.key for journey in catalogue.journeys if journey.key is not None}
         keyed = [(entity, key, concerned_events(catalogue, entity)) for entity, key in keys.items()]

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
-from faust.auth import SASLCredentials, SSLCredentials
-from faust.types.auth import CredentialsT
 
 from streams.settings import Settings, SettingsError, brokers, fields
+
+if TYPE_CHECKING:
+    from faust.types.auth import CredentialsT
 
 PLAINTEXT, SASL_TLS = "PLAINTEXT", "SASL_SSL"
 PROBE_TIMEOUT_S, CLOSE_TIMEOUT_S = 5.0, 0.2
@@ -40,6 +41,8 @@ def client_options(settings: Settings) -> dict[str, Any]:
 
 def faust_credentials(settings: Settings) -> CredentialsT | None:
     """The same for Faust, which takes credentials without a TLS context for credentials over plaintext."""
+    from faust.auth import SASLCredentials, SSLCredentials  # late: other clients need no Faust, nor what it imports
+
     check(settings)
     if settings.security_protocol == SASL_TLS:
         return SASLCredentials(
