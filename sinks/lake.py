@@ -15,8 +15,7 @@ import duckdb
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from sinks.schemas import DAY
-from sinks.writer import ABOUT
+from sinks.schemas import ABOUT, DAY
 
 VIEWS = Path(__file__).parent / "views"
 TABLES = ("events", "transitions", "decisions", "triggers", "features", "bad_rows", "metrics")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from models.catalogue import Catalogue
-from models.expressions import Kind, Type
+from models.expression_types import Kind, Type
 
+if TYPE_CHECKING:  # who reads a lake needs none
+    from models.catalogue import Catalogue
+
+ABOUT = "zhice.json"  # beside the tables: what a reader must know of the catalogue
 TIME = pa.timestamp("us", tz="UTC")  # Delta Lake keeps microseconds
 DAY = "day"  # the partition column: a local date
 FEATURES = "features"  # the table of snapshots

@@ -22,9 +22,8 @@ from models.outputs import BatchOutput
 from sinks.day_files import remove, write_days
 from sinks.parts import SMALL_BYTES, Added, Gathering, Part, gathered, let_go, source_of
 from sinks.rows import POSITIONS, RowMaker, position_of
-from sinks.schemas import DAY, EVENTS, LakeTable, tables
+from sinks.schemas import ABOUT, DAY, EVENTS, LakeTable, tables
 
-ABOUT = "zhice.json"  # beside the tables: what a reader must know of the catalogue
 ATTEMPTS: Final = 20  # of a commit that other writers overtake
 
 

@@ -327,7 +327,7 @@ def catalogue_show(path: str, as_json: bool) -> None:
     Example: zhice catalogue show --json
     """
     from streams.catalogues import read_catalogue
-    from streams.show import show_catalogue
+    from streams.show_catalogue import show_catalogue
 
     show_catalogue(read_catalogue(path), as_json)
 
@@ -341,7 +341,7 @@ def schema(out: Path | None, catalogue: str) -> None:
     Example: zhice schema --out docs/schemas
     """
     from streams.catalogues import read_catalogue
-    from streams.show import show_schemas
+    from streams.show_catalogue import show_schemas
 
     show_schemas(read_catalogue(catalogue), out)
 

@@ -15,7 +15,8 @@ from models.outputs import BatchOutput
 from sinks.day_files import HEAD
 from sinks.lake import NoLakeError, connect, views
 from sinks.rows import RowMaker
-from sinks.writer import ABOUT, Lake, LakeError
+from sinks.schemas import ABOUT
+from sinks.writer import Lake, LakeError
 from tests.small_logs import (
     DAY,
     FEW_DAYS,
