@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import KafkaError
 
 from streams.security import client_options
@@ -31,9 +33,34 @@ def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     )
 
 
-def reader(settings: Settings, **options: Any) -> AIOKafkaConsumer:
+class Reader(AIOKafkaConsumer):
+    """A consumer that ends nobody who stops it.
+
+    aiokafka 0.14 waits for requests that it cancels. One that waited to be tried again then looked as if its stopper
+    were cancelled: the error for which it stopped was never told, and connections stayed open.
+    """
+
+    async def stop(self) -> None:
+        if not self._closed and self._fetcher is not None:
+            await _end_requests(self._fetcher)
+        await super().stop()
+
+
+async def _end_requests(fetcher: Fetcher) -> None:
+    """Cancel what a fetcher does, and forget it."""
+    fetcher._fetch_task.cancel()
+    await asyncio.wait([fetcher._fetch_task])
+    requests = set(fetcher._pending_tasks)
+    for request in requests:
+        request.cancel()
+    if requests:
+        await asyncio.wait(requests)
+    fetcher._pending_tasks.clear()
+
+
+def reader(settings: Settings, **options: Any) -> Reader:
     """A consumer that is not started, and takes no part in the group: it reads what it is assigned by hand."""
-    return AIOKafkaConsumer(
+    return Reader(
         **client_options(settings),
         enable_auto_commit=False,
         max_partition_fetch_bytes=MAX_FETCH_BYTES,

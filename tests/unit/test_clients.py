@@ -1,16 +1,18 @@
-"""What Python says of sends that failed, and that nobody looks at: nothing; of all else it says what it always does."""
+"""What Python says of sends that failed and that nobody looks at: nothing. A reader ends nobody who stops it."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.errors import KafkaTimeoutError, ProducerFenced
 
-from streams.clients import is_news, quiet_futures
+from streams.clients import Reader, is_news, quiet_futures
 
 
 @pytest.fixture
@@ -51,3 +53,36 @@ def test_other_errors_and_tasks_are(heard: list[str]) -> None:
     asyncio.run(leave_future(ValueError("planted")))
     asyncio.run(leave_task(KafkaTimeoutError()))
     assert [line.split(maxsplit=1)[0] for line in heard] == ["Future", "Task"]
+
+
+class TryingAgain(Fetcher):
+    """One of its requests has failed, and waits until it is tried again."""
+
+    def __init__(self) -> None:
+        self._fetch_waiters: set[asyncio.Future[None]] = set()
+        self._fetch_task = asyncio.create_task(asyncio.sleep(3600))
+        self._pending_tasks = {asyncio.create_task(asyncio.sleep(3600)) for _ in range(2)}
+
+
+async def is_closed(kind: type[AIOKafkaConsumer]) -> bool:
+    """Whether a consumer of this kind has been stopped to its end."""
+    consumer, over = kind(bootstrap_servers="127.0.0.1:9"), asyncio.Event()
+    consumer._fetcher = TryingAgain()
+    consumer._client.close = over_soon(over)
+    await asyncio.sleep(0)
+    await consumer.stop()
+    return over.is_set()
+
+
+def over_soon(over: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    async def close() -> None:
+        over.set()
+
+    return close
+
+
+def test_a_reader_ends_nobody_who_stops_it() -> None:
+    """As aiokafka's own does."""
+    assert asyncio.run(is_closed(Reader))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(is_closed(AIOKafkaConsumer))
