@@ -9,6 +9,7 @@ It holds back by itself: Faust would pause the partitions of a full queue, and t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -60,6 +61,8 @@ class BatchScheduler(DefaultSchedulingStrategy):
 
 class NoTables(TableManager):
     """There are none: Faust would wait a second for them before it joins the group."""
+
+    logger = logging.getLogger("faust.tables")  # what it says of itself is Faust's own
 
     async def on_start(self) -> None:
         await self._update_channels()
