@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from streams.broker import HOST, BrokerError, BrokerProcess, free_port
@@ -102,7 +103,7 @@ class ApacheKafka(BrokerProcess):
             "share.coordinator.state.topic.min.isr": "1",
             "num.network.threads": "2",
             "num.io.threads": "4",
-            "metric.reporters": "",  # by default each metric is a bean of JMX, which takes a tenth of a start
+            "metric.reporters": "",  # by default each metric is a bean of JMX, which takes a seventh of a start
         }
         return defaults | self._properties
 
@@ -149,6 +150,8 @@ class ApacheKafka(BrokerProcess):
                 self._process.wait(ARCHIVE_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 raise BrokerError(f"{self.name} keeps no classes within {ARCHIVE_TIMEOUT_S} s") from None
+        if not file.exists():
+            raise BrokerError(f"{self.name} has kept no classes")
 
     def _format_storage(self) -> None:
         command = [*self._java, "kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(self._config)]
@@ -214,9 +217,10 @@ def _make_archive(archive: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix=f"{archive.name}-", dir=archive.parent))
     try:
         made = folder / "classes"
-        with contextlib.suppress(BrokerError):
-            ApacheKafka().archive_classes(made)
-        made.rename(archive) if made.exists() else archive.touch()
+        ApacheKafka().archive_classes(made)
+        made.rename(archive)
+    except BrokerError:  # what it may have written is not whole
+        archive.touch()
     finally:
         shutil.rmtree(folder)
 
@@ -256,9 +260,13 @@ def _java_command(jars: Path, heap_mb: int) -> list[str]:
 
 def java_version() -> str:
     """Of `java`, such as 17.0.15; empty if there is none."""
-    if not shutil.which("java"):
-        return ""
-    said = subprocess.run([_absolute("java"), "-version"], capture_output=True, text=True, check=False).stderr
+    java = shutil.which("java")
+    return _version_of(java) if java else ""
+
+
+@cache
+def _version_of(java: str) -> str:
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     found = re.search(r'version "(\d[^"]*)"', said)
     return found[1] if found else ""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -66,19 +67,12 @@ class TryingAgain(Fetcher):
 
 async def is_closed(kind: type[AIOKafkaConsumer]) -> bool:
     """Whether a consumer of this kind has been stopped to its end."""
-    consumer, over = kind(bootstrap_servers="127.0.0.1:9"), asyncio.Event()
+    consumer = kind(bootstrap_servers="127.0.0.1:9")
     consumer._fetcher = TryingAgain()
-    consumer._client.close = over_soon(over)
+    consumer._client.close = close = mock.AsyncMock()
     await asyncio.sleep(0)
     await consumer.stop()
-    return over.is_set()
-
-
-def over_soon(over: asyncio.Event) -> Callable[[], Awaitable[None]]:
-    async def close() -> None:
-        over.set()
-
-    return close
+    return close.await_count == 1
 
 
 def test_a_reader_ends_nobody_who_stops_it() -> None:
