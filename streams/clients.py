@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -16,6 +17,8 @@ from streams.settings import Settings
 
 MAX_REQUEST_BYTES = 8 << 20
 MAX_FETCH_BYTES = 16 << 20
+CLOSE_S = 2.0  # of a producer, for what it still sends
+CANCEL_AGAIN_S = 0.1
 UNHEARD = "Future exception was never retrieved"  # as asyncio begins to say so
 FETCH_WAIT_MS = 50  # of a fetch that brings nothing; a broker answers what is asked behind it only afterwards
 
@@ -34,10 +37,11 @@ def producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
 
 
 class Reader(AIOKafkaConsumer):
-    """A consumer that ends nobody who stops it.
+    """A consumer that ends when it is stopped, and ends nobody who stops it.
 
-    aiokafka 0.14 waits for requests that it cancels. One that waited to be tried again then looked as if its stopper
-    were cancelled: the error for which it stopped was never told, and connections stayed open.
+    aiokafka 0.14 cancels its fetches once and waits for them. Those that are on their way from one assignment to the
+    next take that for the end of a request, and go on: whoever stopped it waited without end. And a request that waited
+    to be tried again looked as if its stopper were cancelled: the error for which it stopped was never told.
     """
 
     async def stop(self) -> None:
@@ -47,15 +51,43 @@ class Reader(AIOKafkaConsumer):
 
 
 async def _end_requests(fetcher: Fetcher) -> None:
-    """Cancel what a fetcher does, and forget it."""
-    fetcher._fetch_task.cancel()
-    await asyncio.wait([fetcher._fetch_task])
-    requests = set(fetcher._pending_tasks)
-    for request in requests:
-        request.cancel()
-    if requests:
-        await asyncio.wait(requests)
+    """End what a fetcher does, and forget it."""
+    await end_tasks([fetcher._fetch_task])
+    await end_tasks(fetcher._pending_tasks)
     fetcher._pending_tasks.clear()
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until each has ended: aiokafka's may take it for something else. What they raise is dropped."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Stop a producer, which may have failed, without waiting long for a broker that is away."""
+    try:
+        await asyncio.wait_for(producer.stop(), CLOSE_S)
+    except (KafkaError, TimeoutError):
+        await _end_sender(producer)
+        await producer.client.close()
+
+
+async def _end_sender(producer: AIOKafkaProducer) -> None:
+    """Else it would still send what was given up, when the broker is back.
+
+    A sender that is cancelled waits for the tasks that it began, and one that looks for the coordinator of a
+    transaction does so until it finds it: all are cancelled.
+    """
+    await end_tasks(task for task in asyncio.all_tasks() if _bound_to(task) is producer._sender)
+
+
+def _bound_to(task: asyncio.Task[Any]) -> object:
+    """Whose method a task runs; None for one that runs no method."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return frame.f_locals.get("self") if frame else None
 
 
 def reader(settings: Settings, **options: Any) -> Reader:

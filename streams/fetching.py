@@ -34,6 +34,7 @@ from mode.threads import ServiceThread, WorkerThread
 from models.record_batches import COUNT_AT, HEADER_BYTES, LENGTH_AT, LENGTH_END, MAGIC, MAGIC_AT, read_batches
 from models.records import Records
 from models.texts import Bytes, Ints
+from streams import clients
 
 AIOKAFKA: Final = "0.14.0"
 THREAD_STOP_S: Final = 3.0
@@ -82,6 +83,7 @@ class RecordsThread(AIOKafkaConsumerThread):
         broker; one for a partition that is at its end holds up all others, with Faust for 1.5 s.
         """
         consumer = super()._create_worker_consumer(transport)
+        consumer.__class__ = clients.Reader
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         consumer._isolation_level = "read_committed"
         consumer._partition_assignment_strategy = [StickyPartitionAssignor]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,7 +26,6 @@ from streams.sending import NO_HEADERS, batches_of
 from streams.settings import Settings
 from streams.troubles import Troubles
 
-CLOSE_S = 2.0
 SETTLED = 500  # sends that are looked at in one step of the event loop: a millisecond; a checkpoint has up to 50,000
 NO_IDS = (
     "the broker gives producers no ids, without which there is no transaction: for the broker of `zhice broker` start "
@@ -74,7 +73,7 @@ class Outputs:
             raise KafkaError(NO_IDS if self.settings.transactions else str(error)) from error
 
     async def stop(self) -> None:
-        await stop_producer(self.producer)
+        await clients.stop_producer(self.producer)
 
     async def publish(self, output: BatchOutput) -> None:
         """Send transitions, decisions, triggers and bad rows to the partition of the same number."""
@@ -146,33 +145,6 @@ class Outputs:
 def digest(key: bytes | None, value: bytes | None) -> bytes:
     """Two outputs are the same when key and value are: every output names the event or the deadline that caused it."""
     return xxhash.xxh3_128_digest(b"%d:%b%b" % (len(key or b""), key or b"", value or b""))
-
-
-async def stop_producer(producer: AIOKafkaProducer) -> None:
-    """Stop a producer, which may have failed, without waiting long for a broker that is away."""
-    try:
-        await asyncio.wait_for(producer.stop(), CLOSE_S)
-    except (KafkaError, TimeoutError):
-        await _end_sender(producer)
-        await producer.client.close()
-
-
-async def _end_sender(producer: AIOKafkaProducer) -> None:
-    """Else it would still send what was given up, when the broker is back.
-
-    A sender that is cancelled waits for the tasks that it began, and one that looks for the coordinator of a
-    transaction does so until it finds it: all are cancelled.
-    """
-    tasks = [task for task in asyncio.all_tasks() if _bound_to(task) is producer._sender]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _bound_to(task: asyncio.Task[Any]) -> object:
-    """Whose method a task runs; None for one that runs no method."""
-    frame = getattr(task.get_coro(), "cr_frame", None)
-    return frame.f_locals.get("self") if frame else None
 
 
 async def send_items(

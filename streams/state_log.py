@@ -18,7 +18,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 import models.records
 from streams import clients, steps
-from streams.outputs import Item, Outputs, acknowledgement, deliver, stop_producer
+from streams.outputs import Item, Outputs, acknowledgement, deliver
 from streams.sending import send_records
 from streams.settings import Settings
 from streams.steps import Step
@@ -144,7 +144,7 @@ class FencedLog:
     async def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await stop_producer(producer)
+            await clients.stop_producer(producer)
 
 
 class PlainLog:

@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from models.records import TICK_HEADER, Record, is_tick
+from streams import clients
 from streams.fetching import deliver_batches, records_of
 from streams.settings import Settings
 from streams.topics import ensure_topics
@@ -133,3 +134,22 @@ def test_a_seek_goes_back(broker: Any, topic_prefix: str) -> None:
                 assert records_of(batches).offset[0] == first
 
     asyncio.run(asyncio.wait_for(check(), DEADLINE_S))
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_reader_ends_between_two_assignments(steps: int, broker: Any, topic_prefix: str) -> None:
+    """So many steps of the event loop after a new one. Stopped at once, a consumer of aiokafka's own fetches on."""
+    first = topic(broker, topic_prefix)
+
+    async def stop() -> None:
+        reader = clients.reader(Settings(broker=broker.address))
+        await reader.start()
+        reader.assign([first])
+        reader.seek(first, 0)
+        await reader.getmany(timeout_ms=1)  # its fetch is on its way
+        reader.assign([first._replace(partition=0)])
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await reader.stop()
+
+    asyncio.run(asyncio.wait_for(stop(), DEADLINE_S))

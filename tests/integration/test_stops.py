@@ -30,10 +30,10 @@ main()
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.5, 1.0, 2.0, 4.0])
-def test_sigterm_at_any_time_ends_a_worker_well(after_s: float, apache_kafka: Any, tmp_path: Path) -> None:
-    settings = Settings(
-        broker=apache_kafka.address, prefix="sigterm", app=f"sigterm-{after_s}", lake=str(tmp_path / "l")
-    )
+def test_sigterm_at_any_time_ends_a_worker_well(
+    after_s: float, apache_kafka: Any, topic_prefix: str, tmp_path: Path
+) -> None:
+    settings = Settings(broker=apache_kafka.address, prefix=topic_prefix, app=topic_prefix, lake=str(tmp_path / "l"))
     log = tmp_path / "worker.log"
     command = [str(Path(sys.executable).parent / "zhice"), "worker", *options(settings)]
     with ended(start(command, log)) as worker:  # with its start, which a fork would not have
