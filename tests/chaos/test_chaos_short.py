@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from streams.kafka_broker import missing_for_apache_kafka
+from tests.brokers import Broker
 from tests.chaos.__main__ import OWN_BROKER
 from tests.chaos.arena import ChaosError, Ground, Outcome
 from tests.chaos.report import line
 from tests.chaos.scenarios import NO_DISK, SCENARIOS, SHORT
-from tests.conftest import Broker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]  # one after another: tests/conftest.py
 SEED = int(os.environ.get("SEED") or 1)

@@ -23,6 +23,7 @@ from streams.replay import follow
 from streams.routing import Router
 from streams.settings import Settings
 from streams.topics import ensure_topics
+from tests.brokers import has_transactions
 from tests.integration.worked import records_on
 
 pytestmark = pytest.mark.kafka
@@ -78,10 +79,9 @@ KINDS = 16
 
 def run(rows: list[Row], broker: Any, prefix: str, folder: Path) -> tuple[Settings, list[Row]]:
     """Replay rows through the broker; returns the settings."""
-    apache = "Apache" in type(broker).__name__
     settings = Settings(
-        broker=broker.address, prefix=prefix, app=prefix, transactions=apache, tick_ms=0, partitions=2,
-        session_timeout_s=6.0, rebalance_timeout_s=2.0, lake=str(folder / "lake"), catalogue=str(SMALL),
+        broker=broker.address, prefix=prefix, app=prefix, transactions=has_transactions(broker), tick_ms=0,
+        partitions=2, session_timeout_s=6.0, rebalance_timeout_s=2.0, lake=str(folder / "lake"), catalogue=str(SMALL),
     )  # fmt: skip
     ensure_topics(settings, keep_forever=True)
     timestamps, keys, values = zip(*rows, strict=True)

@@ -22,7 +22,7 @@ from streams.broker import BrokerError, EmbeddedBroker, free_port
 from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
 from streams.settings import Settings
 from streams.topics import TOPICS, TopicError, ensure_topics
-from tests.conftest import Broker
+from tests.brokers import Broker
 
 pytestmark = pytest.mark.kafka
 OLD_MS = 1_262_304_000_000  # 2010-01-01

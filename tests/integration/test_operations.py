@@ -16,7 +16,7 @@ from streams.routing import partition_of
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
-from tests.conftest import Broker
+from tests.brokers import Broker
 from tests.integration.served import TOKEN, Worker, processed, until
 from tests.workers import archived
 

@@ -23,6 +23,7 @@ from streams.replay_runs import embedded_broker
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
+from tests.brokers import has_transactions
 from tests.integration.worked import assert_same_lakes, records_of
 
 pytestmark = pytest.mark.kafka
@@ -60,7 +61,7 @@ def test_late_duplicate_and_broken_events_replay_as_they_backtest(
 
 def replay(broker: Any, prefix: str, file: Path, *options: str) -> Result:
     """`zhice replay` onto a broker that runs."""
-    transactions = "--transactions" if "Embedded" not in type(broker).__name__ else "--no-transactions"
+    transactions = "--transactions" if has_transactions(broker) else "--no-transactions"
     common = ["--no-embedded", "--broker", broker.address, "--prefix", prefix, transactions]
     fast = [] if "--no-work" in options else ["--rebalance-timeout-s", "2", "--session-timeout-s", "6"]
     return CliRunner().invoke(main, ["replay", str(file), *common, *fast, *options])

@@ -19,7 +19,7 @@ from streams.settings import Settings
 from streams.telemetry import unready
 from streams.topics import TopicError, ensure_topics
 from streams.worker import Worker as Ready
-from tests.conftest import Broker
+from tests.brokers import Broker
 from tests.integration.served import Worker, until
 from tests.small_logs import MINUTE, SMALL, START, small_catalogue
 from tests.workers import archived

@@ -24,6 +24,7 @@ from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 from streams.topics import ensure_topics
 from streams.worker import Worker
+from tests.brokers import has_transactions
 from tests.workers import archived
 
 EVENTS = 30_000
@@ -35,7 +36,7 @@ def prepare(broker: Any, prefix: str, folder: Path, events: int = EVENTS, **chan
     """Topics with a log of simulated events; returns the settings of a worker for it and the count of records."""
     given: dict[str, Any] = {
         "broker": broker.address, "prefix": prefix, "app": prefix, "lake": str(folder / "lake"),
-        "transactions": "Apache" in type(broker).__name__ or "Container" in type(broker).__name__,
+        "transactions": has_transactions(broker),
         "tick_ms": 0, "checkpoint_s": 0.3, "checkpoint_max_s": 2.0, "fetch_records": 2000,
         "session_timeout_s": 6.0, "rebalance_timeout_s": 2.0,
     }  # fmt: skip
