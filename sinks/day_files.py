@@ -33,6 +33,8 @@ from sinks.schemas import DAY, FEATURES, LakeTable
 EPOCH: Final = date(1970, 1, 1)
 ROW_GROUP: Final = 131_072  # rows
 AT_ONCE: Final = 65_536  # values of a column that are encoded at once
+WRITE_BYTES: Final = 1 << 18  # at once: Parquet writes each page and each header of one by itself
+FEW_ROWS: Final = 500  # up to which Zstandard costs more to begin, for each column, than it saves in the file's blocks
 WRITERS: Final = os.cpu_count() or 1  # threads that write files at once
 
 # Texts that hardly repeat, and numbers that grow: neither is worth a dictionary.
@@ -58,13 +60,13 @@ SNAPSHOTS: Final = WriterProperties(
 
 def write_days(place: Path, table: LakeTable, rows: pa.Table, make: RowMaker) -> list[AddAction]:
     """Write rows (without `day`) into files below a table's folder. Raises OSError; no file is then left."""
-    options = _options(table, rows.schema)
     files = [(_action(day), of_day) for day, of_day in _days(table, whole(rows), make)]
 
     def write(action: AddAction, of_day: pa.Table) -> None:
         file = place / action.path
         file.parent.mkdir(exist_ok=True)
-        pq.write_table(required(of_day), file, **options)
+        with pa.BufferedOutputStream(pa.OSFile(os.fspath(file), "wb"), WRITE_BYTES) as stream:
+            pq.write_table(required(of_day), stream, **_options(table, of_day))
         action.size, action.modification_time = file.stat().st_size, time.time_ns() // 1_000_000
         action.stats = _statistics(table, of_day)
 
@@ -124,17 +126,17 @@ def _ranks(column: pa.ChunkedArray) -> NDArray[Any]:
     return rank[encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)] if len(rank) else np.zeros(len(column))
 
 
-def _options(table: LakeTable, schema: pa.Schema) -> dict[str, Any]:
+def _options(table: LakeTable, rows: pa.Table) -> dict[str, Any]:
     """How Parquet is written."""
     always = {"row_group_size": ROW_GROUP, "write_batch_size": AT_ONCE, "store_schema": False}
     if table.name == FEATURES:
         texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
         dictionaries = sorted({*texts, *HEAD})
         return always | {"compression": "snappy", "use_dictionary": dictionaries, "write_statistics": list(HEAD)}
-    names = [name for name in schema.names if name not in PLAIN]
+    names = [name for name in rows.column_names if name not in PLAIN]
+    zstd = {"compression": "zstd", "compression_level": 1}
     return always | {
-        "compression": "zstd",
-        "compression_level": 1,
+        **({"compression": "snappy"} if rows.num_rows <= FEW_ROWS else zstd),
         "use_dictionary": [name for name in names if name not in GROWING],
         "column_encoding": {name: "DELTA_BINARY_PACKED" for name in names if name in GROWING},
         "write_statistics": names,
