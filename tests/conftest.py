@@ -1,12 +1,15 @@
-"""What all tests share: how hypothesis runs, and brokers, at most one of each kind a process, started when needed."""
+"""What all tests share: how hypothesis runs, where temporary files are, and brokers, started when one is needed."""
 
 from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
+import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,8 @@ from tests import brokers
 from tests.brokers import Broker
 
 GARBAGE = 10_000  # new objects after which garbage is looked for; 700 by default
+MEMORY = Path("/dev/shm")  # files that need no disk: a run makes 60,000, and a disk takes 1 ms and more to make one
+MEMORY_BYTES = 2 << 30  # that must be free there; a run uses half a gigabyte at once
 JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"  # brokers of tests are gone before the second compiler pays
 
 # In CI the examples are those of every run, so that a red build is about the change; at home they are new each time.
@@ -38,12 +43,22 @@ class Groups(LoadGroupScheduling):
 def pytest_configure() -> None:
     """A shell ignores SIGINT for what it runs in the background, and what tests start would, too.
 
-    What costs time and shows nothing is done less often: Java compiles once, garbage is looked for seldom.
+    What costs time and shows nothing is done less often: Java compiles once, garbage is looked for seldom, and
+    temporary files lie in memory where there is room, unless TMPDIR says where.
     """
+    if "TMPDIR" not in os.environ and _has_room(MEMORY):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
     os.environ.setdefault("JAVA_TOOL_OPTIONS", JAVA_OPTIONS)
     gc.set_threshold(GARBAGE, *gc.get_threshold()[1:])
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _has_room(folder: Path) -> bool:
+    """Whether tests may write there, and run what they write."""
+    if not os.access(folder, os.W_OK) or os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return False
+    return shutil.disk_usage(folder).free > MEMORY_BYTES
 
 
 @pytest.hookimpl(optionalhook=True)
