@@ -22,6 +22,7 @@ from streams.kafka_broker import ApacheKafka
 HERE = Path(__file__).parent
 CHECK_EVENTS = 20_000  # of the log over which everybody must be right before anything is timed
 BROKER_HEAP_MB = 1024
+NAME = "bench"  # first part of every topic's name
 
 
 @dataclass
@@ -29,7 +30,6 @@ class Bench:
     """A broker with the logs that were produced so far."""
 
     broker: str
-    name: str = "bench"  # first part of every topic's name
     _answers: dict[str, dict[str, Trigger]] = field(default_factory=dict)
 
     def run(self, contender: Contender, log: Log, number: int) -> Run:
@@ -43,7 +43,7 @@ class Bench:
 
     def _prefix(self, log: Log) -> str:
         """The prefix of the log's topics; produced when it is first asked for."""
-        prefix = f"{self.name}-{log.name}-{log.events}"
+        prefix = f"{NAME}-{log.name}-{log.events}"
         if prefix not in self._answers:
             say(f"producing {log.events:,} events, {log.name}")
             make_topic(self.broker, f"{prefix}.events")

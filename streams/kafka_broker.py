@@ -103,7 +103,6 @@ class ApacheKafka(BrokerProcess):
             "share.coordinator.state.topic.min.isr": "1",
             "num.network.threads": "2",
             "num.io.threads": "4",
-            "metadata.max.idle.interval.ms": "0",  # by default two records a second, a third of what it takes when idle
             "metric.reporters": "",  # by default each metric is a bean of JMX, which takes a seventh of a start
         }
         return defaults | self._properties
