@@ -6,7 +6,6 @@ from math import hypot
 
 import duckdb
 import msgspec
-from scipy.stats import binomtest
 
 CONFIDENCE = 0.95
 
@@ -53,5 +52,7 @@ def difference(reached: int, total: int, other_reached: int, other_total: int) -
 
 
 def _wilson(reached: int, total: int) -> tuple[float, float, float]:
+    from scipy.stats import binomtest  # late: a second to import, and a lake without holdouts needs none
+
     interval = binomtest(reached, total).proportion_ci(CONFIDENCE, method="wilson")
     return reached / total, float(interval.low), float(interval.high)

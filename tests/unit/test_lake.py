@@ -12,7 +12,7 @@ from deltalake.exceptions import DeltaError
 
 from models.catalogue import Catalogue, load
 from models.outputs import BatchOutput
-from sinks.day_files import HEAD
+from sinks.day_files import FEW_ROWS, HEAD
 from sinks.lake import NoLakeError, connect, views
 from sinks.rows import RowMaker
 from sinks.schemas import ABOUT
@@ -141,6 +141,15 @@ def test_columns_without_nulls_are_required(tmp_path: Path, made: list[BatchOutp
         assert {field.name for field in rows.schema if field.nullable} == {
             name for name in rows.column_names if rows[name].null_count
         }
+
+
+@pytest.mark.parametrize(("rows", "compression"), [(FEW_ROWS, "SNAPPY"), (FEW_ROWS + 1, "ZSTD")])
+def test_a_file_of_few_rows_is_compressed_by_what_begins_faster(rows: int, compression: str, tmp_path: Path) -> None:
+    event = {"event": "transfer", "at": START, "properties": {"amount": 1, "direction": "in"}}
+    _write(tmp_path, outputs(small_catalogue(), records([event] * rows)))
+    (file,) = (tmp_path / "events").glob("*/*.parquet")
+    of_file = pq.read_metadata(file)
+    assert of_file.num_rows == rows and of_file.row_group(0).column(0).compression == compression
 
 
 def test_a_replay_doubles_nothing(tmp_path: Path, made: list[BatchOutput]) -> None:
