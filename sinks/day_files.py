@@ -60,13 +60,14 @@ SNAPSHOTS: Final = WriterProperties(
 
 def write_days(place: Path, table: LakeTable, rows: pa.Table, make: RowMaker) -> list[AddAction]:
     """Write rows (without `day`) into files below a table's folder. Raises OSError; no file is then left."""
+    options = _options(table, rows.schema)
     files = [(_action(day), of_day) for day, of_day in _days(table, whole(rows), make)]
 
     def write(action: AddAction, of_day: pa.Table) -> None:
         file = place / action.path
         file.parent.mkdir(exist_ok=True)
         with pa.BufferedOutputStream(pa.OSFile(os.fspath(file), "wb"), WRITE_BYTES) as stream:
-            pq.write_table(required(of_day), stream, **_options(table, of_day))
+            pq.write_table(required(of_day), stream, **options, **_compression(table, of_day))
         action.size, action.modification_time = file.stat().st_size, time.time_ns() // 1_000_000
         action.stats = _statistics(table, of_day)
 
@@ -126,21 +127,26 @@ def _ranks(column: pa.ChunkedArray) -> NDArray[Any]:
     return rank[encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)] if len(rank) else np.zeros(len(column))
 
 
-def _options(table: LakeTable, rows: pa.Table) -> dict[str, Any]:
-    """How Parquet is written."""
+def _options(table: LakeTable, schema: pa.Schema) -> dict[str, Any]:
+    """How Parquet is written, but for its compression."""
     always = {"row_group_size": ROW_GROUP, "write_batch_size": AT_ONCE, "store_schema": False}
     if table.name == FEATURES:
         texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
         dictionaries = sorted({*texts, *HEAD})
-        return always | {"compression": "snappy", "use_dictionary": dictionaries, "write_statistics": list(HEAD)}
-    names = [name for name in rows.column_names if name not in PLAIN]
-    zstd = {"compression": "zstd", "compression_level": 1}
+        return always | {"use_dictionary": dictionaries, "write_statistics": list(HEAD)}
+    names = [name for name in schema.names if name not in PLAIN]
     return always | {
-        **({"compression": "snappy"} if rows.num_rows <= FEW_ROWS else zstd),
         "use_dictionary": [name for name in names if name not in GROWING],
         "column_encoding": {name: "DELTA_BINARY_PACKED" for name in names if name in GROWING},
         "write_statistics": names,
     }
+
+
+def _compression(table: LakeTable, rows: pa.Table) -> dict[str, Any]:
+    """Of one file."""
+    if table.name == FEATURES or rows.num_rows <= FEW_ROWS:
+        return {"compression": "snappy"}
+    return {"compression": "zstd", "compression_level": 1}
 
 
 def _statistics(table: LakeTable, rows: pa.Table) -> str:

@@ -52,12 +52,12 @@ class Reader(AIOKafkaConsumer):
 
 async def _end_requests(fetcher: Fetcher) -> None:
     """End what a fetcher does, and forget it."""
-    await end_tasks([fetcher._fetch_task])
-    await end_tasks(fetcher._pending_tasks)
+    await _end_tasks([fetcher._fetch_task])
+    await _end_tasks(fetcher._pending_tasks)
     fetcher._pending_tasks.clear()
 
 
-async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
+async def _end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks until each has ended: aiokafka's may take it for something else. What they raise is dropped."""
     left = set(tasks)
     while left:
@@ -81,7 +81,7 @@ async def _end_sender(producer: AIOKafkaProducer) -> None:
     A sender that is cancelled waits for the tasks that it began, and one that looks for the coordinator of a
     transaction does so until it finds it: all are cancelled.
     """
-    await end_tasks(task for task in asyncio.all_tasks() if _bound_to(task) is producer._sender)
+    await _end_tasks(task for task in asyncio.all_tasks() if _bound_to(task) is producer._sender)
 
 
 def _bound_to(task: asyncio.Task[Any]) -> object:

@@ -80,7 +80,8 @@ class RecordsThread(AIOKafkaConsumerThread):
 
         And its assignor moves partitions that could stay, and need no restore then. One assignor only: aiokafka joins
         its group once for each, and each join makes all others join again. It has one fetch at a time on its way to a
-        broker; one for a partition that is at its end holds up all others, with Faust for 1.5 s.
+        broker; one for a partition that is at its end holds up all others, with Faust for 1.5 s. And it ends as a
+        `Reader` does.
         """
         consumer = super()._create_worker_consumer(transport)
         consumer.__class__ = clients.Reader

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from models.records import TICK_HEADER, Record
 from streams import fetching
+from streams.clients import Reader
 from streams.fetching import FetchingError, RecordsThread, deliver_batches, records_of
 
 TP = TopicPartition("events", 3)
@@ -202,3 +203,9 @@ def test_another_aiokafka_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_this_aiokafka_is_the_one_that_is_meant() -> None:
     assert aiokafka.__version__ == fetching.AIOKAFKA
     assert np.uint8(2) == fetching.MAGIC
+
+
+def test_the_consumer_of_faust_ends_as_a_reader() -> None:
+    with mock.patch.object(AIOKafkaConsumerThread, "_create_worker_consumer"):
+        consumer = RecordsThread._create_worker_consumer(object.__new__(RecordsThread), mock.Mock())
+    assert isinstance(consumer, Reader)
