@@ -42,7 +42,17 @@ class Reader(AIOKafkaConsumer):
     aiokafka 0.14 cancels its fetches once and waits for them. Those that are on their way from one assignment to the
     next take that for the end of a request, and go on: whoever stopped it waited without end. And a request that waited
     to be tried again looked as if its stopper were cancelled: the error for which it stopped was never told.
+
+    One whose start fails or is cancelled, as a restore's by a rebalance, is stopped: aiokafka's stays as it was then,
+    with its connections and tasks, until it is collected.
     """
+
+    async def start(self) -> None:
+        try:
+            await super().start()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         if not self._closed and self._fetcher is not None:

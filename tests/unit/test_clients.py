@@ -1,4 +1,5 @@
-"""What Python says of sends that failed and that nobody looks at: nothing. A reader ends nobody who stops it."""
+"""What Python says of sends that failed and that nobody looks at: nothing. A reader ends nobody who stops it, and itself
+where it does not start."""
 
 from __future__ import annotations
 
@@ -80,3 +81,21 @@ def test_a_reader_ends_nobody_who_stops_it() -> None:
     assert asyncio.run(is_closed(Reader))
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(is_closed(AIOKafkaConsumer))
+
+
+async def is_stopped_unstarted(kind: type[AIOKafkaConsumer]) -> bool:
+    """Whether a consumer of this kind is stopped after its start was cancelled, with a broker that says nothing."""
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as silent:
+        host, port = silent.sockets[0].getsockname()
+        consumer = kind(bootstrap_servers=f"{host}:{port}")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(consumer.start(), 0.1)
+    stopped = consumer._closed
+    await consumer.stop()
+    return bool(stopped)
+
+
+def test_a_reader_that_does_not_start_is_stopped() -> None:
+    """As aiokafka's own is not."""
+    assert asyncio.run(is_stopped_unstarted(Reader))
+    assert not asyncio.run(is_stopped_unstarted(AIOKafkaConsumer))
