@@ -1,6 +1,7 @@
 # `make demo` and `make test` are all that a newcomer needs; each sets up what it uses.
 PYTHON ?= python3
 VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 unexport PYTHONDONTWRITEBYTECODE  # else every process compiles Zhice's sources anew
 STAMP := $(VENV)/.installed
 
@@ -11,8 +12,9 @@ setup: $(STAMP)
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Zhice needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	sed -n '/^pip==/,/# via/p' requirements.lock | $(PIP) --require-hashes -r /dev/stdin
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps -e .
 	$(VENV)/bin/zhice compile
 	@touch $(STAMP)
 

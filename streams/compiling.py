@@ -15,8 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models import decision_records, jit
+from models.columns import Columns
 from models.decoding import Decoder
 from models.layout import Layout
+from models.outputs import BatchOutput
 from models.records import Records
 from models.shard import Shard
 from models.shard_rows import FIRST_ROWS
@@ -48,58 +50,93 @@ def ensure_kernels() -> None:
 def compile_kernels() -> int:
     """Put a small simulated log through every kernel; returns how many records it had.
 
-    Half of the time goes into the engine's loop: a second process compiles it, and this one takes it from the cache.
+    A second process compiles the engine's loop, which takes longest, and what comes after it; this one compiles all
+    others meanwhile, and takes those from the cache.
     """
     catalogue = read_catalogue()
     layout = Layout.compile(catalogue)
-    shard, decoder = Shard(layout, TOPIC, 0), Decoder(layout.event_layout)
-    with tempfile.TemporaryDirectory(prefix="zhice-") as folder, _compiling_engine() as engine:
-        file = Path(folder) / "bank.jsonl"
-        write_file(SimulationSettings(customers=20, days=2, events=200, broken=BROKEN), file)
+    shard = Shard(layout, TOPIC, 0)
+    with tempfile.TemporaryDirectory(prefix="zhice-") as folder, _compiling_beside() as beside:
         lake = Lake(Path(folder) / "lake", catalogue)
-        for (records,) in Router(1).logs(read_records(file)):
-            columns = decoder.columns(TOPIC, 0, _over_the_wire(records))
+        for columns in _small_log(layout):
             take_strays(columns, 1)
             shard.judge.reconsider([], shard.new_out(0))
-            Shard.restore(layout, TOPIC, 0, Shard(layout, TOPIC, 0).dump())
-            if engine:
-                engine.wait()
+            beside.has_engine()
             output = shard.process(columns)
             decision_records.records_of(output.decisions, decision_records.pieces_of(catalogue), output.clock)
             records_of_transitions(output.transitions, columns, pieces_of(catalogue), output.clock)
             lake.add(output)
-        lake.add(shard.finish())
-        shard.rows.clear_heap()
-        list(shard.changed_profiles())
+        beside.has_ended()
+        lake.add(_use(shard))
         lake.commit()
-    restored = Shard.restore(layout, TOPIC, 0, shard.dump())
-    restored.profile("nobody")
-    restored.rows.customers.with_room(FIRST_ROWS, 0)
     with suppress(OSError):  # a folder that is not ours: numba keeps nothing there either
         DONE.parent.mkdir(parents=True, exist_ok=True)
         DONE.touch()
-    return restored.next_offset
+    return shard.next_offset
+
+
+def compile_beside() -> None:
+    """In the second process: the engine's loop, which a batch of no records compiles, too; then it says so."""
+    layout = Layout.compile(read_catalogue())
+    Shard(layout, TOPIC, 0).finish()
+    print("the engine is there", flush=True)
+    _use(Shard(layout, TOPIC, 0))  # with nobody in it; meanwhile the first process compiles what a batch needs
+    shard = Shard(layout, TOPIC, 0)
+    for columns in _small_log(layout):
+        shard.process(columns)
+    _use(shard)
+
+
+class _Beside:
+    """The second process, if what it compiles is kept. What it fails in is left to the first one."""
+
+    def __init__(self, process: subprocess.Popen[bytes] | None) -> None:
+        self._process = process
+
+    def has_engine(self) -> None:
+        """Wait until it has compiled the engine's loop, or has ended."""
+        if self._process and self._process.stdout:
+            self._process.stdout.readline()
+
+    def has_ended(self) -> None:
+        """Wait until it has compiled all."""
+        if self._process:
+            self._process.wait()
 
 
 @contextmanager
-def _compiling_engine() -> Iterator[subprocess.Popen[bytes] | None]:
-    """The second process, if what it compiles is kept. Where it fails, the first one compiles all."""
+def _compiling_beside() -> Iterator[_Beside]:
     place = next(folder for folder in DONE.parents if folder.exists())
     if not os.access(place, os.W_OK):
-        yield None
+        yield _Beside(None)
         return
-    command = [sys.executable, "-c", f"from {__name__} import compile_engine; compile_engine()"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    command = [sys.executable, "-c", f"from {__name__} import compile_beside; compile_beside()"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield _Beside(process)
+        finally:
+            process.kill()
 
 
-def compile_engine() -> None:
-    """The engine's loop alone, which a batch of no records compiles, too."""
-    Shard(Layout.compile(read_catalogue()), TOPIC, 0).finish()
+def _small_log(layout: Layout) -> Iterator[Columns]:
+    """Simulated records, as a worker decodes what it has fetched."""
+    decoder = Decoder(layout.event_layout)
+    with tempfile.TemporaryDirectory(prefix="zhice-") as folder:
+        file = Path(folder) / "bank.jsonl"
+        write_file(SimulationSettings(customers=20, days=2, events=200, broken=BROKEN), file)
+        for (records,) in Router(1).logs(read_records(file)):
+            yield decoder.columns(TOPIC, 0, _over_the_wire(records))
+
+
+def _use(shard: Shard) -> BatchOutput:
+    """What a shard is asked for beside its batches, and what its end puts out."""
+    output = shard.finish()
+    shard.rows.clear_heap()
+    list(shard.changed_profiles())
+    restored = Shard.restore(shard.layout, TOPIC, 0, shard.dump())
+    restored.profile("nobody")
+    restored.rows.customers.with_room(FIRST_ROWS, 0)
+    return output
 
 
 def _over_the_wire(records: Records) -> Records:

@@ -1,5 +1,6 @@
-"""What Python says of sends that failed and that nobody looks at: nothing. A reader ends nobody who stops it, and itself
-where it does not start."""
+"""What Python says of sends that failed and that nobody looks at: nothing. A reader ends nobody who stops it, and ends
+where it does not start.
+"""
 
 from __future__ import annotations
 

@@ -24,3 +24,8 @@ def test_a_folder_that_cannot_be_written_stops_nobody(monkeypatch: pytest.Monkey
     (tmp_path / "file").touch()
     monkeypatch.setattr(compiling, "DONE", tmp_path / "file" / "complete")
     assert compiling.compile_kernels() > 200
+
+
+def test_what_the_second_process_fails_in_is_left_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling.sys, "executable", "/bin/false")
+    assert compiling.compile_kernels() > 200

@@ -1,4 +1,5 @@
-"""Parts of kernels are called by kernels only: they have no wrapper for Python, which would crash on calling one.
+"""Parts of kernels are called by kernels only: they have no wrapper for Python, which would crash on calling one, and
+are made machine code with their kernel only.
 
 Kernels are read from disk where nothing can be written, as in an image, and not those of another processor.
 """
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from models.hashing import xxh64
-from models.jit import CACHE, KERNELS, kernel
+from models.jit import CACHE, KERNELS, inlined, kernel, part, routine
 
 ROOT = Path(__file__).parents[2]
 INNER = {"part", "routine", "inlined"}
@@ -125,3 +126,32 @@ def test_kernels_of_another_processor_are_others() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert Path(said.stdout.strip()).parent == Path(CACHE).parent and said.stdout.strip() != CACHE
+
+
+@part
+def doubled(number: int) -> int:
+    return 2 * number
+
+
+@routine
+def last_of(values: Any) -> Any:
+    return values[len(values) - 1]
+
+
+@inlined
+def rest_of(values: Any) -> Any:
+    return values[1:]
+
+
+@kernel
+def twice_the_last(values: Any) -> int:
+    return int(doubled(last_of(rest_of(values))))
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+def test_parts_are_made_machine_code_with_their_kernel_only() -> None:
+    assert twice_the_last(np.array([1, 2, 3])) == 6
+    for function in (twice_the_last, doubled, last_of, rest_of):
+        for compiled in function.overloads.values():
+            is_code = compiled.library._codegen._engine.is_symbol_defined(compiled.fndesc.llvm_func_name)
+            assert is_code == (function is twice_the_last)
