@@ -14,7 +14,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	sed -n '/^pip==/,/# via/p' requirements.lock | $(PIP) --require-hashes -r /dev/stdin
 	$(PIP) --require-hashes -r requirements.lock
-	$(PIP) --no-deps -e .
+	$(PIP) --quiet --no-deps -e .
 	$(VENV)/bin/zhice compile
 	@touch $(STAMP)
 
