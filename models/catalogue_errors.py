@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from models.errors import UserError
+
 
 class Place(NamedTuple):
     """Where an entry stands. `entry` is its name, or "#2" for the second of its file; "" where there is none."""
@@ -31,7 +33,7 @@ class CatalogueError(NamedTuple):
         return ": ".join(part for part in parts if part)
 
 
-class CatalogueErrors(Exception):
+class CatalogueErrors(UserError):
     """All errors of a catalogue; `str` has a line for each."""
 
     def __init__(self, errors: list[CatalogueError]) -> None:

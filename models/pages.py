@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cells import Cells
+from models.errors import UserError
 from models.jit import kernel
 from models.plan import PAGE_ROWS
 from models.texts import Bytes, Ints, Texts, starts_of
@@ -67,7 +68,7 @@ Cells64 = NDArray[np.float64]
 Kept = TypeVar("Kept", Page, Closing)
 
 
-class PageError(ValueError):
+class PageError(UserError):
     """A page that this version cannot read."""
 
 

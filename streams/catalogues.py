@@ -6,11 +6,12 @@ from pathlib import Path
 
 import models
 from models.catalogue import Catalogue, load
+from models.errors import UserError
 
 RETAIL_BANK = Path(models.__file__).parent / "retail_bank"
 
 
-class NoCatalogueError(FileNotFoundError):
+class NoCatalogueError(UserError):
     """There is no catalogue at the path; the message says what to do."""
 
 

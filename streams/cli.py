@@ -15,6 +15,7 @@ from typing import Any
 import rich_click as click
 from click.shell_completion import get_completion_class
 
+from models.errors import UserError
 from streams import settings as worker_settings
 from streams.options import refuse, setting_options
 
@@ -22,6 +23,7 @@ CATALOGUE = setting_options("catalogue")
 KEEP_HOURS = 168  # as Delta has it
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 LAKE = setting_options("lake")
+OF_A_PATH = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)  # one that was given
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -39,13 +41,16 @@ class Zhice(click.RichGroup):
             click.echo("zhice: stopped", err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
-            from streams.errors import USER_ERRORS  # late: it imports everything, and a worker must hear signals soon
-            from streams.show import echo_error
-
-            if not isinstance(error, USER_ERRORS):
+            if not _is_for_users(error):
                 raise
-            echo_error(error)
+            click.echo(f"zhice: {error}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
+
+
+def _is_for_users(error: Exception) -> bool:
+    """Whether who typed the command can mend it; other errors are worth their traceback."""
+    duckdb = sys.modules.get("duckdb")  # what was not imported has raised nothing, and would take 0.1 s
+    return isinstance(error, (UserError, *OF_A_PATH)) or bool(duckdb and isinstance(error, duckdb.Error))
 
 
 def run() -> None:

@@ -12,6 +12,7 @@ import duckdb
 import rich_click as click
 from rich.table import Table
 
+from models.errors import UserError
 from sinks.lake import connect
 from streams.answers import append_answers
 from streams.replay_runs import embedded_broker, replay_records
@@ -28,7 +29,7 @@ OUTCOMES = ("delivered", "exposed", "clicked", "converted", "dismissed", "opted_
 OUTCOMES_SHOWN = 5
 
 
-class DemoError(RuntimeError):
+class DemoError(UserError):
     """The demo cannot use its folder; the message says what to do."""
 
 

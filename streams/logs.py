@@ -19,14 +19,14 @@ from typing import Any, Final
 import msgspec
 from aiokafka.errors import KafkaError
 
+from models.errors import UserError
 from streams.cloud_events import rfc3339
-from streams.errors import USER_ERRORS
 from streams.settings import Settings
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 OWN: Final = tuple(f"{_ROOT / package}/" for package in ("models", "sinks", "streams"))
 QUIET: Final = ("aiokafka", "kafka", "faust", "mode")  # below warning they say what only their authors need
-SAFE_ERRORS: Final = (*USER_ERRORS, KafkaError, OSError, TimeoutError)  # their messages quote no data
+SAFE_ERRORS: Final = (UserError, KafkaError, OSError, TimeoutError)  # their messages quote no data
 
 
 def setup(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from models.errors import UserError
 from streams import clients
 from streams.record_files import RecordFileError, read_records
 from streams.routing import Router
@@ -21,7 +22,7 @@ from streams.settings import Settings
 EMPTY_MS = 500  # for a first record of a topic that seems empty
 
 
-class ReplayError(RuntimeError):
+class ReplayError(UserError):
     """The records could not be sent; the message says why."""
 
 

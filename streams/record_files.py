@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from models.errors import UserError
 from models.events import Int64, is_possible
 from models.line_kernel import read_lines
 from models.records import Records
@@ -33,7 +34,7 @@ _SPACE = np.array([bytes([byte]).isspace() for byte in range(256)])
 COLUMNS = {"timestamp": pa.int64(), "key": pa.large_binary(), "value": pa.large_binary()}
 
 
-class RecordFileError(ValueError):
+class RecordFileError(UserError):
     """A file that holds no records; the message names the line."""
 
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from models.errors import UserError
 from models.layout import Layout
 from models.shard import Shard
 from streams import clients, steps
@@ -33,7 +34,7 @@ TOPICS, TOPICS_S = "the broker's list of topics", 1.0  # a trouble, and when it 
 AT_ONCE = 4  # partitions that are read at the same time
 
 
-class RestoreError(RuntimeError):
+class RestoreError(UserError):
     """A partition cannot go on from where it was; the message says what to do."""
 
 

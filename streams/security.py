@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 
+from models.errors import UserError
 from streams.settings import Settings, SettingsError, brokers, fields
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ PLAINTEXT, SASL_TLS = "PLAINTEXT", "SASL_SSL"
 PROBE_TIMEOUT_S, CLOSE_TIMEOUT_S = 5.0, 0.2
 
 
-class SecurityError(RuntimeError):
+class SecurityError(UserError):
     """The cluster does not let us in, or is not the one that we trust; the message says what to look at."""
 
 

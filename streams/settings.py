@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from models.errors import UserError
+
 ENV_PREFIX = "ZHICE_"
 MAX_PARTITIONS = 1024
 SECRETS = ("sasl_password", "http_token")  # never shown
@@ -18,7 +20,7 @@ LOOPBACK: Final = "127.0.0.1"
 ADDRESS: Final = re.compile(r"(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>\d{1,5})")  # HOST:PORT
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError):
     """A setting that cannot be used; the message names it and says what it may be."""
 
     exit_code = 2  # wrong usage, as for an option that the command line itself refuses

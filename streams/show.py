@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from models.errors import UserError
 from sinks.lake import connect, interruptible
 
 if TYPE_CHECKING:  # a query needs no client of Kafka, and nothing of a catalogue
@@ -34,7 +35,7 @@ LEGIBLE_CELLS, BORDER_CELLS = 4, 3  # of a column: less is no text to read; what
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
-class NoCustomerError(LookupError):
+class NoCustomerError(UserError):
     """The lake knows no such customer."""
 
 
@@ -50,11 +51,6 @@ def console() -> Console:
     if made.is_terminal:
         return made
     return _Console(width=160, no_color=True, highlight=False, markup=False, emoji=False)
-
-
-def echo_error(error: BaseException) -> None:
-    """One line on standard error."""
-    click.echo(f"zhice: {error}", err=True)
 
 
 @contextmanager

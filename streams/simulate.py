@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from models.errors import UserError
 from streams import bank_app, bank_loans, bank_money, bank_text
 from streams.bank import DAY_MS, HOUR_MS, MINUTE_MS, Bank, Ints, SimulationSettings
 from streams.record_files import LINES
@@ -31,7 +32,7 @@ BROKEN = -1  # block of a broken record
 MAX_DAYS = 3_660  # ten years
 
 
-class SimulationError(ValueError):
+class SimulationError(UserError):
     """Nothing can be simulated so; the message says what would do."""
 
     exit_code = 2  # wrong usage, as for an option that the command line itself refuses

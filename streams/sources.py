@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from models.errors import UserError
 from sinks.lake import interruptible, quoted
 
 ENVELOPE = (
@@ -33,7 +34,7 @@ OBJECTS = ("context", "properties")
 MEND_TIME = "make a time of it in the query, as in: strptime(day, '%d.%m.%Y') AS event_time, ms::BIGINT AS event_time"
 
 
-class SourceError(ValueError):
+class SourceError(UserError):
     """A file or a query that gives no events; the message says what to do."""
 
 

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 import models.records
+from models.errors import UserError
 from streams import clients, steps
 from streams.outputs import Item, Outputs, acknowledgement, deliver
 from streams.sending import send_records
@@ -42,7 +43,7 @@ class Stray(NamedTuple):
     records: models.records.Records
 
 
-class FencedError(RuntimeError):
+class FencedError(UserError):
     """Another worker has taken a partition over; what this one did since then was not written."""
 
     exit_code = 4

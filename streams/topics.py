@@ -11,6 +11,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from models.errors import UserError
 from streams.security import client_options, probe
 from streams.settings import Settings
 
@@ -21,7 +22,7 @@ CONNECT_TIMEOUT_MS = 10_000
 PREFIX_FORM = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")  # Kafka allows names of 249 characters
 
 
-class TopicError(RuntimeError):
+class TopicError(UserError):
     """Topics that the worker cannot use; the message says what to do."""
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from models.errors import UserError
 from streams import clients
 from streams.security import SecurityError, refusal
 from streams.settings import Settings
@@ -38,7 +39,7 @@ ACCESS = "access to the broker"
 log = logging.getLogger(__name__)
 
 
-class StuckError(RuntimeError):
+class StuckError(UserError):
     """The worker makes no progress; it is ended, and its supervisor starts it anew."""
 
     exit_code = 3

@@ -19,6 +19,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from yarl import URL
 
+from models.errors import UserError
 from streams.owners import Owners, OwnersError
 from streams.routing import partition_of
 from streams.settings import Settings, endpoint
@@ -29,7 +30,7 @@ FORWARD_TIMEOUT: Final = aiohttp.ClientTimeout(total=5.0)
 PASSED_ON: Final = (HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-class WebError(RuntimeError):
+class WebError(UserError):
     """The address cannot be served; the message says why."""
 
 

@@ -13,6 +13,7 @@ from faust.types import TP
 
 from models.columns import Columns
 from models.decoding import Decoder
+from models.errors import UserError
 from models.layout import Layout
 from models.outputs import BatchOutput
 from models.records import Records
@@ -49,7 +50,7 @@ class AgainError(RuntimeError):
     """The worker must leave the group and begin again from its last checkpoint."""
 
 
-class UnsavedError(RuntimeError):
+class UnsavedError(UserError):
     """The worker stopped without a last checkpoint; the message says why."""
 
 

@@ -257,7 +257,8 @@ class Oracle:
     def _feature(self, feature: Feature, row: Row) -> Value:
         taken = row.taken.get(feature.name, [])
         tiles = tiles_in_window(feature, self.catalogue.time_zone, row.latest, taken)
-        return aggregate(feature.aggregate, tiles, self._declared_values(feature.value))
+        declared = self._declared_values(feature.value) if feature.aggregate == "distinct" else []
+        return aggregate(feature.aggregate, tiles, declared)
 
     def _features_of(self, row: Row) -> dict[str, float | None]:
         features = [feature for feature in self.catalogue.features if feature.entity == row.entity]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from models.catalogue import Feature
@@ -19,6 +20,7 @@ UNITS_MS = {"s": 1000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 Tiles = dict[int, list[Taken]]  # by tile from oldest to newest, events in order of arrival
 
 
+@lru_cache(maxsize=1024)
 def duration_ms(text: str) -> int:
     """The length of "90s", "5m", "24h" or "7d"."""
     return int(text[:-1]) * UNITS_MS[text[-1]]
@@ -42,6 +44,7 @@ def tile_of(time: int, tile: int, time_zone: str) -> int:
     return (time + offset_ms(time, time_zone) if tile % DAY_MS == 0 else time) // tile
 
 
+@lru_cache(maxsize=65_536)
 def offset_ms(time: int, time_zone: str) -> int:
     """How far the zone's wall clock is ahead of UTC at a time."""
     offset = datetime.fromtimestamp(time // 1000, ZoneInfo(time_zone)).utcoffset()

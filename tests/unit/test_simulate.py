@@ -23,8 +23,8 @@ from models.published import Decision, Transition
 from models.records import Record, Records
 from models.shard import Shard
 from streams.bank import DAY_MS
-from streams.record_files import read_records
-from streams.simulate import SimulationSettings, plan, records, write_file
+from streams.record_files import RecordFileError, read_records
+from streams.simulate import SimulationError, SimulationSettings, plan, records, write_file
 from tests.small_logs import decided
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +124,7 @@ def test_records_lie_within_the_days() -> None:
     "wrong", [{"customers": 0}, {"days": 0}, {"late": -0.1}, {"late": 1.1}, {"broken": 0.6, "duplicates": 0.4}]
 )
 def test_settings_that_no_bank_can_have_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"simulation|shares"):
+    with pytest.raises(SimulationError, match=r"simulation|shares"):
         plan(replace(SMALL, **wrong))
 
 
@@ -293,5 +293,5 @@ def test_a_file_gives_back_every_byte(tmp_path: Path, suffix: str) -> None:
 
 
 def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="ends in"):
+    with pytest.raises(RecordFileError, match="ends in"):
         write_file(SMALL, tmp_path / "bank.csv")
