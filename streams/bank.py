@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+from models.windows import DAY_MS, HOUR_MS
+
 EVENTS_PER_CUSTOMER_DAY = 1 / 6  # what the bank makes when nobody says how many
 MIN_EVENTS_PER_CUSTOMER = 4
 NEVER_MS = 2**62

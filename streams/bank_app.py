@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from models.windows import DAY_MS, HOUR_MS, MINUTE_MS
 from streams.bank import (
-    DAY_MS,
-    HOUR_MS,
-    MINUTE_MS,
     NEVER_MS,
     Bank,
     Column,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.bank import DAY_MS, HOUR_MS, MINUTE_MS, Bank, Column, Ints, choice, ident, money, whole
+from models.windows import DAY_MS, HOUR_MS, MINUTE_MS
+from streams.bank import Bank, Column, Ints, choice, ident, money, whole
 from streams.bank_app import App
 
 # What the customer does in the app, in order: event, its share of those who did what is before it, seconds until then.

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import numpy as np
 
-from streams.bank import DAY_MS, HOUR_MS, Bank, Column, Floats, Ints, choice, flag, ident, money, whole
+from models.windows import DAY_MS, HOUR_MS
+from streams.bank import Bank, Column, Floats, Ints, choice, flag, ident, money, whole
 from streams.bank_app import App
 
 PAYDAYS = (5, 10, 15, 25)

@@ -55,6 +55,19 @@ class Reader(AIOKafkaConsumer):
             raise
 
     async def stop(self) -> None:
+        """To its end, also where who stops it is cancelled meanwhile, as a restore may be that is given up."""
+        stopping = asyncio.ensure_future(self._stop())
+        cancelled: asyncio.CancelledError | None = None
+        while not stopping.done():
+            try:
+                await asyncio.wait([stopping])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled:
+            raise cancelled
+        stopping.result()
+
+    async def _stop(self) -> None:
         if not self._closed and self._fetcher is not None:
             await _end_requests(self._fetcher)
         await super().stop()

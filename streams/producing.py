@@ -16,7 +16,7 @@ from models.errors import UserError
 from streams import clients
 from streams.record_files import RecordFileError, read_records
 from streams.routing import Router
-from streams.sending import RepeatedError, send_log
+from streams.sending import MoreRecordsError, send_log
 from streams.settings import Settings
 
 EMPTY_MS = 500  # for a first record of a topic that seems empty
@@ -68,7 +68,7 @@ async def _produce(settings: Settings, path: Path) -> list[int]:
     try:
         for logs in router.logs(read_records(path)):
             await asyncio.gather(*(send_log(producer, topic, number, log) for number, log in enumerate(logs)))
-    except RepeatedError as error:
+    except MoreRecordsError as error:
         raise ReplayError(f"{error} Begin anew with other topics: --prefix") from None
     except KafkaError as error:
         raise ReplayError(f"{topic} cannot be written: {type(error).__name__}: {error}") from error

@@ -68,14 +68,14 @@ def batches_of(records: Records, headers: Texts = NO_HEADERS, *, transactional: 
         first = end
 
 
-class RepeatedError(RuntimeError):
+class MoreRecordsError(RuntimeError):
     """A broker holds more than the log, records of it twice perhaps; the message names the partition."""
 
 
 async def send_log(producer: AIOKafkaProducer, topic: str, partition: int, log: Records) -> None:
     """Send the log of a partition that nobody else writes to, and wait until it is acknowledged.
 
-    Raises RepeatedError if the broker gave it other offsets than the log has, and what sending raises. A broker
+    Raises MoreRecordsError if the broker gave it other offsets than the log has, and what sending raises. A broker
     that starts again has forgotten producers whose records are a day old (its `producer.id.expiration.ms`): it may
     take a second time what it was writing when it died.
     """
@@ -86,7 +86,7 @@ async def send_log(producer: AIOKafkaProducer, topic: str, partition: int, log: 
         at += batch.record_count()
     for first, sent in zip(firsts, await asyncio.gather(*sends), strict=True):
         if sent.offset not in (first, UNKNOWN_OFFSET):
-            raise RepeatedError(
+            raise MoreRecordsError(
                 f"partition {partition} of {topic} has more records than were sent: what should have offset "
                 f"{first} has {sent.offset}. Does a worker send ticks to it (start it with --tick-ms 0), or did the "
                 "broker start again meanwhile?"

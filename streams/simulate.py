@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from models.errors import UserError
+from models.windows import DAY_MS, HOUR_MS, MINUTE_MS
 from streams import bank_app, bank_loans, bank_money, bank_text
-from streams.bank import DAY_MS, HOUR_MS, MINUTE_MS, Bank, Ints, SimulationSettings
+from streams.bank import Bank, Ints, SimulationSettings
 from streams.record_files import LINES
 
 __all__ = ["SimulationError", "SimulationSettings", "SimulationStats", "records", "write_file"]

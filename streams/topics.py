@@ -12,10 +12,10 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from models.errors import UserError
+from models.windows import DAY_MS
 from streams.security import client_options, probe
 from streams.settings import Settings
 
-DAY_MS = 86_400_000
 MIB = 1 << 20
 FOREVER = "-1"
 CONNECT_TIMEOUT_MS = 10_000

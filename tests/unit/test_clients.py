@@ -100,3 +100,25 @@ def test_a_reader_that_does_not_start_is_stopped() -> None:
     """As aiokafka's own is not."""
     assert asyncio.run(is_stopped_unstarted(Reader))
     assert not asyncio.run(is_stopped_unstarted(AIOKafkaConsumer))
+
+
+async def is_stopped_though_cancelled(kind: type[AIOKafkaConsumer], steps: int) -> bool:
+    """Whether a consumer of this kind is stopped to its end by a task that is cancelled after so many steps of it."""
+    consumer = kind(bootstrap_servers="127.0.0.1:9")
+    consumer._fetcher = TryingAgain()
+    consumer._client.close = close = mock.AsyncMock()
+    await asyncio.sleep(0)
+    stopping = asyncio.create_task(consumer.stop())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    return bool(consumer._closed and close.await_count)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_who_stops_a_reader_may_be_cancelled(steps: int) -> None:
+    """As one of aiokafka's own may not."""
+    assert asyncio.run(is_stopped_though_cancelled(Reader, steps))
+    assert not asyncio.run(is_stopped_though_cancelled(AIOKafkaConsumer, steps))

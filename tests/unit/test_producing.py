@@ -11,7 +11,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from streams import producing
 from streams.producing import ReplayError, produce
-from streams.sending import RepeatedError
+from streams.sending import MoreRecordsError
 from streams.settings import Settings
 from streams.simulate import SimulationSettings, write_file
 
@@ -19,7 +19,7 @@ from streams.simulate import SimulationSettings, write_file
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (RepeatedError("partition 3 has more records."), "has more records. Begin anew with other topics: --prefix"),
+        (MoreRecordsError("partition 3 has more records."), "has more records. Begin anew with other topics: --prefix"),
         (MessageSizeTooLargeError("of 2 MB"), r"zhice.events cannot be written: MessageSizeTooLargeError: .*of 2 MB"),
     ],
 )

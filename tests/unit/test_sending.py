@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from models.records import TICK_HEADER, Record, Records
 from streams import sending
 from streams.outputs import acknowledgement
-from streams.sending import UNKNOWN_OFFSET, RepeatedError, batches_of, send_log
+from streams.sending import UNKNOWN_OFFSET, MoreRecordsError, batches_of, send_log
 from tests.unit.test_fetching import READ_UNCOMMITTED, in_batches
 
 PRODUCER = (77, 3, 4711)  # id, epoch, sequence
@@ -114,7 +114,7 @@ def test_a_log_has_its_offsets(broker: Broker, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(("end", "repeats", "found"), [(7, 2, "offset 7 has 9"), (12, 0, "offset 7 has 12")])
 def test_a_log_that_a_broker_took_twice_is_an_error(end: int, repeats: int, found: str) -> None:
     with pytest.raises(
-        RepeatedError, match=f"partition 3 of events has more records than were sent: what should have {found}"
+        MoreRecordsError, match=f"partition 3 of events has more records than were sent: what should have {found}"
     ):
         asyncio.run(send_log(Broker(end, repeats), "events", 3, LOG))  # type: ignore[arg-type]
 

@@ -22,8 +22,8 @@ from models.layout import Layout
 from models.published import Decision, Transition
 from models.records import Record, Records
 from models.shard import Shard
-from streams.bank import DAY_MS
-from streams.record_files import RecordFileError, read_records
+from models.windows import DAY_MS
+from streams.record_files import read_records
 from streams.simulate import SimulationError, SimulationSettings, plan, records, write_file
 from tests.small_logs import decided
 
@@ -293,5 +293,5 @@ def test_a_file_gives_back_every_byte(tmp_path: Path, suffix: str) -> None:
 
 
 def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordFileError, match="ends in"):
+    with pytest.raises(SimulationError, match="ends in"):
         write_file(SMALL, tmp_path / "bank.csv")
