@@ -33,7 +33,7 @@ settings.load_profile("zhice")
 
 
 class Groups(LoadGroupScheduling):
-    """Which tests one process runs one after another; others as they come, in the order of `pytest_collection_modifyitems`.
+    """Which tests one process runs one after another; others run as they come, see `pytest_collection_modifyitems`.
 
     The scenarios of chaos, for each has workers, a broker and deadlines; and files whose tests share what takes long to
     make. The marks that pytest-xdist 3.8 has for it find no place in the ids of pytest 9.2.
