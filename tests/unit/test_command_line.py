@@ -177,3 +177,13 @@ def test_a_command_waits_for_nothing_that_it_does_not_use(module: str, others: l
     code = f"import sys, {module}; print([other for other in {others} if other in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_a_mistake_is_told_without_importing_what_could_fail_otherwise(tmp_path: Path) -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from streams.cli import main; "
+        f"print(CliRunner().invoke(main, ['sql', '--lake', {str(tmp_path / 'nowhere')!r}]).output.count('no lake')); "
+        "print([one for one in ('faust', 'kafka', 'aiokafka', 'numba', 'sqlglot') if one in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["1", "[]"]
