@@ -20,7 +20,6 @@ from streams.broker import EmbeddedBroker
 from tests import brokers
 from tests.brokers import Broker
 
-WAITING, COMPUTING = ("tests/integration/",), ("tests/property/", "tests/simulation/")
 SHARING = ("tests/unit/", "tests/integration/test_secure_kafka.py")
 GARBAGE = 10_000  # new objects after which garbage is looked for; 700 by default
 MEMORY = Path("/dev/shm")  # files that need no disk: a run makes 60,000, and a disk takes 1 ms and more to make one
@@ -33,7 +32,7 @@ settings.load_profile("zhice")
 
 
 class Groups(LoadGroupScheduling):
-    """Which tests one process runs one after another; others run as they come, see `pytest_collection_modifyitems`.
+    """Which tests one process runs one after another; others run as they come.
 
     The scenarios of chaos, for each has workers, a broker and deadlines; and files whose tests share what takes long to
     make. The marks that pytest-xdist 3.8 has for it find no place in the ids of pytest 9.2.
@@ -43,15 +42,6 @@ class Groups(LoadGroupScheduling):
         if nodeid.startswith("tests/chaos/"):
             return "chaos"
         return nodeid.partition("::")[0] if nodeid.startswith(SHARING) else nodeid
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that compute long are spread among those that wait for brokers, or cores would be idle and then too few."""
-    place: dict[str, float] = {}
-    for kind in (WAITING, COMPUTING):
-        some = [item.nodeid for item in items if item.nodeid.startswith(kind)]
-        place |= {nodeid: number / len(some) for number, nodeid in enumerate(some, start=1)}
-    items.sort(key=lambda item: place.get(item.nodeid, 0.0 if item.nodeid.startswith("tests/chaos/") else 2.0))
 
 
 def pytest_configure() -> None:
