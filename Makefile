@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
+# `-e` asks for quiet once more: setuptools warns that an editable installation is one.
 unexport PYTHONDONTWRITEBYTECODE  # else every process compiles Zhice's sources anew
 STAMP := $(VENV)/.installed
 

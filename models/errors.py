@@ -4,6 +4,6 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Says in one line what is wrong and what to do about it; it quotes no event."""
+    """Says what is wrong and what to do about it, and quotes no event."""
 
     exit_code = 1

@@ -61,13 +61,13 @@ def compile_kernels() -> int:
         for columns in _small_log(layout):
             take_strays(columns, 1)
             shard.judge.reconsider([], shard.new_out(0))
-            beside.has_engine()
+            beside.wait_for_engine()
             output = shard.process(columns)
             decision_records.records_of(output.decisions, decision_records.pieces_of(catalogue), output.clock)
             records_of_transitions(output.transitions, columns, pieces_of(catalogue), output.clock)
             lake.add(output)
-        beside.has_ended()
-        lake.add(_use(shard))
+        beside.wait_for_end()
+        lake.add(_exercise(shard))
         lake.commit()
     with suppress(OSError):  # a folder that is not ours: numba keeps nothing there either
         DONE.parent.mkdir(parents=True, exist_ok=True)
@@ -80,11 +80,11 @@ def compile_beside() -> None:
     layout = Layout.compile(read_catalogue())
     Shard(layout, TOPIC, 0).finish()
     print("the engine is there", flush=True)
-    _use(Shard(layout, TOPIC, 0))  # with nobody in it; meanwhile the first process compiles what a batch needs
+    _exercise(Shard(layout, TOPIC, 0))  # with nobody in it; meanwhile the first process compiles what a batch needs
     shard = Shard(layout, TOPIC, 0)
     for columns in _small_log(layout):
         shard.process(columns)
-    _use(shard)
+    _exercise(shard)
 
 
 class _Beside:
@@ -93,13 +93,13 @@ class _Beside:
     def __init__(self, process: subprocess.Popen[bytes] | None) -> None:
         self._process = process
 
-    def has_engine(self) -> None:
-        """Wait until it has compiled the engine's loop, or has ended."""
+    def wait_for_engine(self) -> None:
+        """Until it has compiled the engine's loop, or has ended."""
         if self._process and self._process.stdout:
             self._process.stdout.readline()
 
-    def has_ended(self) -> None:
-        """Wait until it has compiled all."""
+    def wait_for_end(self) -> None:
+        """Until it has compiled all."""
         if self._process:
             self._process.wait()
 
@@ -128,7 +128,7 @@ def _small_log(layout: Layout) -> Iterator[Columns]:
             yield decoder.columns(TOPIC, 0, _over_the_wire(records))
 
 
-def _use(shard: Shard) -> BatchOutput:
+def _exercise(shard: Shard) -> BatchOutput:
     """What a shard is asked for beside its batches, and what its end puts out."""
     output = shard.finish()
     shard.rows.clear_heap()

@@ -179,7 +179,7 @@ def test_a_command_waits_for_nothing_that_it_does_not_use(module: str, others: l
     assert said.stdout.strip() == "[]"
 
 
-def test_a_mistake_is_told_without_importing_what_could_fail_otherwise(tmp_path: Path) -> None:
+def test_a_mistake_is_told_without_importing_the_rest(tmp_path: Path) -> None:
     code = (
         "import sys; from click.testing import CliRunner; from streams.cli import main; "
         f"print(CliRunner().invoke(main, ['sql', '--lake', {str(tmp_path / 'nowhere')!r}]).output.count('no lake')); "
