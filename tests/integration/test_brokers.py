@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -294,6 +295,28 @@ def test_a_java_that_keeps_no_classes_is_asked_once(tmp_path: Path, monkeypatch:
     assert [kafka_broker._archive_options(tmp_path / "jars") for _ in range(2)] == [[], []]
     assert len(asked) == 1
     assert not asked[0].parent.exists()
+
+
+def test_a_folder_of_data_is_as_the_tool_of_apache_kafka_formats_it(tmp_path: Path) -> None:
+    missing = missing_for_apache_kafka()
+    if missing and not os.environ.get("CI"):
+        pytest.skip(f"Apache Kafka by Java needs {missing}")
+    kafka = ApacheKafka(node_id=7)
+    kafka.folder = tmp_path
+    kafka._command()
+    kafka._format_into(tmp_path / "formatted")
+    found, right = (
+        {str(file.relative_to(place)): file.stat().st_size for file in place.rglob("*") if file.is_file()}
+        for place in (tmp_path / "data", tmp_path / "formatted")
+    )
+    assert found.keys() == right.keys() and found.pop("meta.properties") and right.pop("meta.properties")
+    assert found == right and found
+    ids, wanted = (
+        dict(re.findall(r"^([\w.]+)=(\S+)$", (place / "meta.properties").read_text(), re.MULTILINE))
+        for place in (tmp_path / "data", tmp_path / "formatted")
+    )
+    assert ids.pop("directory.id") != wanted.pop("directory.id")
+    assert ids == wanted == {"version": "1", "cluster.id": kafka.cluster_id, "node.id": "7"}
 
 
 def test_apache_kafka_that_cannot_start_shows_its_log() -> None:
