@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable
 
 import msgspec
 
 from models.gates import Candidate
-from models.layout import Layout
+from models.layout import Layout, RuleLayout
 from models.pages import PageError
 from models.published import Evidence
 from models.shard_rows import Rows
@@ -54,35 +55,44 @@ def _held(one: Candidate) -> Held:
     )
 
 
-def unpacked(blobs: Iterable[bytes], layout: Layout, rows: Rows) -> Iterator[Candidate]:
-    """The candidates of pages, in order, but for those of rules that are gone. Raises PageError."""
+def unpacked(blobs: Iterable[bytes]) -> list[Held]:
+    """What pages hold, in order. Raises PageError."""
+    try:
+        return [held for blob in blobs for held in _decode_page(blob)]
+    except msgspec.DecodeError as error:
+        raise PageError(f"a record of the state is damaged, or of a newer version: {error}") from None
+
+
+def resumed(held: Iterable[Held], layout: Layout, rows: Rows) -> tuple[list[Candidate], Counter[str]]:
+    """The candidates; of rules that the catalogue has no more, or of another entity, only how many there were."""
     rules = {rule.rule.name: rule for rule in layout.rules}
-    for blob in blobs:
-        try:
-            page = _decode_page(blob)
-        except msgspec.DecodeError as error:
-            raise PageError(f"a record of the state is damaged, or of a newer version: {error}") from None
-        for held in page:
-            rule = rules.get(held.rule)
-            if rule is None or rule.entity_name != held.entity:
-                continue
-            customer = rows.customer_row(held.customer_id)
-            row = customer if held.entity_id is None else rows.instance_row(rule.entity, customer, held.entity_id)
-            yield Candidate(
-                rule=rule,
-                offset=held.evidence.offset,
-                deadline=held.evidence.deadline,
-                moment=-1,
-                customer_row=customer,
-                row=row,
-                customer_id=held.customer_id,
-                entity_id=held.entity_id,
-                event_time=held.event_time,
-                clock=0,
-                gates_passed=0,
-                score=0.0,
-                seq=held.seq,
-                evidence=msgspec.json.encode(held.evidence),
-                goal_met=held.goal_met,
-                until=held.until,
-            )
+    kept, gone = list[Candidate](), Counter[str]()
+    for one in held:
+        rule = rules.get(one.rule)
+        if rule is None or rule.entity_name != one.entity:
+            gone[one.rule] += 1
+        else:
+            kept.append(_candidate(one, rule, rows))
+    return kept, gone
+
+
+def _candidate(held: Held, rule: RuleLayout, rows: Rows) -> Candidate:
+    customer = rows.customer_row(held.customer_id)
+    return Candidate(
+        rule=rule,
+        offset=held.evidence.offset,
+        deadline=held.evidence.deadline,
+        moment=-1,
+        customer_row=customer,
+        row=customer if held.entity_id is None else rows.instance_row(rule.entity, customer, held.entity_id),
+        customer_id=held.customer_id,
+        entity_id=held.entity_id,
+        event_time=held.event_time,
+        clock=0,
+        gates_passed=0,
+        score=0.0,
+        seq=held.seq,
+        evidence=msgspec.json.encode(held.evidence),
+        goal_met=held.goal_met,
+        until=held.until,
+    )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models import engine, pages
 from models.gates import Candidate
-from models.held import HELD_ROWS, packed, unpacked
+from models.held import HELD_ROWS, packed, resumed, unpacked
 from models.metrics import COLUMNS as METRIC_COLUMNS
 from models.metrics import Metrics
 from models.migration import GONE, Migration
@@ -141,12 +141,15 @@ def _metrics(closing: pages.Closing, committed: dict[bytes, bytes]) -> NDArray[n
 
 
 def _held(shard: Shard, closing: pages.Closing, committed: dict[bytes, bytes]) -> list[Candidate]:
-    """The candidates that waited; under a migration those of rules that are gone are left out. Raises PageError."""
+    """The candidates that waited; those of rules that are gone are left out, and counted. Raises PageError."""
     try:
         blobs = [committed[key] for key in _keys(HELD, 0, closing.held, HELD_ROWS)]
     except KeyError as key:
         raise pages.PageError(f"a record of the state is damaged: page {key} is missing") from None
-    return list(unpacked(blobs, shard.layout, shard.rows))[: closing.held]
+    kept, gone = resumed(unpacked(blobs)[: closing.held], shard.layout, shard.rows)
+    lines = (f"rule {rule}: gone, with {count} candidates that were held" for rule, count in sorted(gone.items()))
+    shard.migration = [*shard.migration, *lines]
+    return kept
 
 
 def _load(shard: Shard, kind: int, stack: pages.Stack, migration: Migration | None) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from sinks.about import about_lake
 from sinks.day_files import PARQUET, SNAPSHOTS
-from sinks.lake import TABLES, about_lake
+from sinks.durable import sync, sync_log
+from sinks.lake import TABLES
 from sinks.schemas import FEATURES
 from sinks.writer import LakeError
 
@@ -47,6 +50,9 @@ def _compact(place: Path, files_a_day: int, keep_hours: int | None) -> Compacted
     delta = DeltaTable(place)
     files = delta.file_uris()
     if len(files) > files_a_day * len({os.path.dirname(file) for file in files}):
+        before = delta.version()
         delta.optimize.compact(writer_properties=SNAPSHOTS if place.name == FEATURES else PARQUET)
+        sync(*(Path(unquote(file)) for file in set(delta.file_uris()) - set(files)))
+        sync_log(place, before, delta.version())
     removed = [] if keep_hours is None else delta.vacuum(keep_hours, dry_run=False, enforce_retention_duration=False)
     return Compacted(place.name, len(files), len(delta.file_uris()), len(removed))

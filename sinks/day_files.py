@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from models.zones import DAY_MS, local_ms
 from sinks.arrays import required, whole
+from sinks.durable import sync
 from sinks.rows import RowMaker
 from sinks.schemas import DAY, FEATURES, LakeTable
 
@@ -58,8 +59,13 @@ SNAPSHOTS: Final = WriterProperties(
 )
 
 
-def write_days(place: Path, table: LakeTable, rows: pa.Table, make: RowMaker) -> list[AddAction]:
-    """Write rows (without `day`) into files below a table's folder. Raises OSError; no file is then left."""
+def write_days(
+    place: Path, table: LakeTable, rows: pa.Table, make: RowMaker, *, durable: bool = False
+) -> list[AddAction]:
+    """Write rows (without `day`) into files below a table's folder. Raises OSError; no file is then left.
+
+    Those that are `durable` are on the disk when this returns.
+    """
     options = _options(table, rows.schema)
     files = [(_action(day), of_day) for day, of_day in _days(table, whole(rows), make)]
 
@@ -68,6 +74,8 @@ def write_days(place: Path, table: LakeTable, rows: pa.Table, make: RowMaker) ->
         file.parent.mkdir(exist_ok=True)
         with pa.BufferedOutputStream(pa.OSFile(os.fspath(file), "wb"), WRITE_BYTES) as stream:
             pq.write_table(required(of_day), stream, **options, **_compression(table, of_day))
+        if durable:
+            sync(file)
         action.size, action.modification_time = file.stat().st_size, time.time_ns() // 1_000_000
         action.stats = _statistics(table, of_day)
 
@@ -76,6 +84,8 @@ def write_days(place: Path, table: LakeTable, rows: pa.Table, make: RowMaker) ->
         with ThreadPoolExecutor(WRITERS) as pool:
             for _ in pool.map(write, *zip(*files, strict=True)):
                 pass
+        if durable:
+            sync(place, *{(place / action.path).parent for action in actions})
     except BaseException:
         remove(place, actions)
         raise

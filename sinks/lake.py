@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from glob import escape
@@ -15,8 +14,8 @@ import duckdb
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from models.errors import UserError
-from sinks.schemas import ABOUT, DAY
+from sinks.about import NoLakeError, about_lake
+from sinks.schemas import DAY
 
 VIEWS = Path(__file__).parent / "views"
 TABLES = ("events", "transitions", "decisions", "triggers", "features", "bad_rows", "metrics")
@@ -25,10 +24,6 @@ NEEDS = "-- needs: "
 FILE_OPTIONS = "union_by_name = true, hive_partitioning = true, hive_types = {'day': DATE}"
 INTERRUPT_S: Final = 0.1  # between two interruptions of a query: one may fall between queries, and reach none
 T = TypeVar("T")
-
-
-class NoLakeError(UserError):
-    """There is no lake at the path; the message says how to make one."""
 
 
 def connect(path: str | Path) -> duckdb.DuckDBPyConnection:
@@ -79,14 +74,6 @@ def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], T]) 
             connection.interrupt()
             thread.join(INTERRUPT_S)
         raise
-
-
-def about_lake(place: Path) -> dict[str, Any]:
-    """What the writer noted of its catalogue: name, version, time zone, stages, goals, policies. Raises NoLakeError."""
-    try:
-        return json.loads((place / ABOUT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NoLakeError(f"there is no lake at {place}: run `zhice demo`, or name one with --lake") from None
 
 
 def views() -> list[tuple[str, str]]:

@@ -17,7 +17,8 @@ from models.catalogue import CUSTOMER, Catalogue, Feature, concerned_events, ent
 from models.expressions import Kind, names_in, parse, to_duckdb
 from models.layout import OTHER_TEXT
 from models.windows import DAY_MS, tile_count
-from sinks.lake import about_lake, connect, interruptible, quoted
+from sinks.about import about_lake
+from sinks.lake import connect, interruptible, quoted
 from sinks.writer import LakeError
 
 TOLERANCE: Final = 1e-9  # relative; of a sum to the sum of magnitudes, for its terms may cancel out

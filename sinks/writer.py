@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
@@ -20,7 +21,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from models.catalogue import Catalogue
 from models.errors import UserError
 from models.outputs import BatchOutput
+from sinks.about import known_of_lake
 from sinks.day_files import remove, write_days
+from sinks.durable import sync_log
 from sinks.parts import SMALL_BYTES, Added, Gathering, Part, gathered, let_go, source_of
 from sinks.rows import POSITIONS, RowMaker, position_of
 from sinks.schemas import ABOUT, DAY, EVENTS, LakeTable, tables
@@ -35,9 +38,14 @@ class LakeError(UserError):
 class Lake:
     """Buffers outputs and commits them. `add` and `commit` may run in two threads; two commits may not."""
 
-    def __init__(self, path: str | Path, catalogue: Catalogue) -> None:
-        """Open or create the tables. Raises LakeError."""
-        self.path, self.catalogue = Path(path), catalogue
+    def __init__(
+        self, path: str | Path, catalogue: Catalogue, *, topic: str | None = None, durable: bool = False
+    ) -> None:
+        """Open or create the tables, for the events of a topic. Raises LakeError, NoLakeError.
+
+        What is committed to a `durable` one outlives a power failure.
+        """
+        self.path, self.catalogue, self.durable = Path(path), catalogue, durable
         self._make = RowMaker(catalogue)
         self._lock = threading.Lock()
         self._small = Gathering(SMALL_BYTES)
@@ -46,9 +54,9 @@ class Lake:
         self._rows: dict[str, list[Part]] = {}  # of each table, for the commit that runs or the next one
         self._positions: dict[str, int] = {}
         try:
-            self._check_is_of(catalogue)
+            known = self._check_is_of(catalogue, topic)
             self._tables = {table.name: (table, self._open(table)) for table in tables(catalogue)}
-            self._describe()
+            self._describe(topic or known.get("topic"))
         except (OSError, DeltaError) as error:
             raise LakeError(f"the lake at {self.path} cannot be opened: {error}") from error
         self._committed: dict[tuple[str, str], int] = {}
@@ -85,20 +93,21 @@ class Lake:
                 )
         return [field for field in wanted if field.name not in has]
 
-    def _check_is_of(self, catalogue: Catalogue) -> None:
-        """Raises LakeError where it is of another catalogue, or of another time zone."""
-        file = self.path / ABOUT
-        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        for what, wanted in (("catalogue", catalogue.name), ("time_zone", catalogue.time_zone)):
-            if known.get(what, wanted) != wanted:
+    def _check_is_of(self, catalogue: Catalogue, topic: str | None) -> dict[str, Any]:
+        """What it is of. Raises LakeError where that is another catalogue, time zone or topic: rows would be mixed."""
+        known = known_of_lake(self.path)
+        for what, wanted in (("catalogue", catalogue.name), ("time_zone", catalogue.time_zone), ("topic", topic)):
+            if wanted and (known.get(what) or wanted) != wanted:
                 raise LakeError(
                     f"the lake at {self.path} is of {what} {known[what]}, not {wanted}; "
                     "take another folder for the lake"
                 )
+        return known
 
-    def _describe(self) -> None:
+    def _describe(self, topic: str | None) -> None:
         """Say what it is of, once its tables are those of the catalogue."""
         about = {
+            "topic": topic,
             "catalogue": self.catalogue.name,
             "catalogue_version": self.catalogue.version,
             "time_zone": self.catalogue.time_zone,
@@ -138,20 +147,33 @@ class Lake:
             self._committed[name, source] = -1 if version is None else version
         return self._committed[name, source]
 
+    def positions(self, topic: str, partition: int) -> dict[str, int]:
+        """How far each table is with a partition, of those that have something of it."""
+        found = {name: self.position(name, f"{topic}-{partition}") for name in self._tables}
+        return {name: at for name, at in found.items() if at >= 0}
+
+    def behind(self, topic: str, partition: int, noted: Mapping[str, int]) -> list[str]:
+        """The tables that are not as far as they were when `positions` was noted. Raises LakeError."""
+        source = f"{topic}-{partition}"
+        known = {name: at for name, at in noted.items() if name in self._tables}
+        return [name for name, at in known.items() if self._position_from(at, name, source) < at]
+
     def next_offset(self, topic: str, partition: int) -> int:
         """How far it has the events of a partition: it takes none before this offset, for they would be repeats.
 
-        Where it knows of none it looks anew: another worker may have written some. Raises LakeError.
+        Raises LakeError.
         """
-        source = f"{topic}-{partition}"
-        position = self.position(EVENTS.name, source)
-        if position < 0:
-            try:
-                version = self._open(EVENTS).transaction_version(source)
-            except (OSError, DeltaError) as error:
-                raise LakeError(f"the lake at {self.path} cannot be read: {error}") from error
-            position = -1 if version is None else version
-        return position // POSITIONS + 1
+        return self._position_from(0, EVENTS.name, f"{topic}-{partition}") // POSITIONS + 1
+
+    def _position_from(self, least: int, name: str, source: str) -> int:
+        """`position`; where that is less than it should be it looks anew: others may have written. Raises LakeError."""
+        if (position := self.position(name, source)) >= least:
+            return position
+        try:
+            version = self._open(self._tables[name][0]).transaction_version(source)
+        except (OSError, DeltaError) as error:
+            raise LakeError(f"the lake at {self.path} cannot be read: {error}") from error
+        return -1 if version is None else version
 
     def begin(self, topic: str, partitions: int) -> None:
         """A topic's records will be added from the first one on. Raises LakeError where it has some already."""
@@ -203,7 +225,8 @@ class Lake:
 
     def _write(self, table: LakeTable, delta: DeltaTable, rows: pa.Table, moved: dict[str, int]) -> None:
         place = self.path / table.name
-        files = write_days(place, table, rows, self._make)
+        files = write_days(place, table, rows, self._make, durable=self.durable)
+        before = delta.version()
         transactions = [Transaction(source, at) for source, at in moved.items()]
         try:
             delta.create_write_transaction(
@@ -213,3 +236,5 @@ class Lake:
             remove(place, files)
             raise
         delta.update_incremental()
+        if self.durable:
+            sync_log(place, before, delta.version())

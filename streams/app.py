@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,7 +33,7 @@ from streams.worker import AgainError, UnsavedError, Worker
 log = logging.getLogger(__name__)
 
 CHECKPOINT_POLL_S = 0.25
-FAUST_FOLDER = Path(tempfile.gettempdir()) / "zhice-faust"  # Faust makes it and keeps nothing there
+FAUST_FOLDER = Path(tempfile.gettempdir()) / f"zhice-faust-{os.getuid()}"  # Faust makes it and keeps nothing there
 FETCH_BYTES = 2 * 1024 * 1024  # of one partition in one response; far larger ones cost more a byte to copy
 METADATA_AGE_S = 10.0  # after a restart a broker may not know a topic at once; then nobody is assigned anything so long
 MAX_POLL_INTERVAL_S = 86_400.0  # a worker that waits for its lake stays in the group

@@ -48,7 +48,7 @@ def run(backtest: Backtest, threads: int, progress: Callable[[int], None]) -> in
     """
     set_collector()
     catalogue = read_catalogue(backtest.catalogue)
-    layout, lake = Layout.compile(catalogue), Lake(backtest.lake, catalogue)
+    layout, lake = Layout.compile(catalogue), Lake(backtest.lake, catalogue, topic=backtest.topic)
     lake.begin(backtest.topic, backtest.partitions)
     with ExitStack() as stack:
         lanes = [stack.enter_context(Lane(QUEUED)) for _ in range(threads)]

@@ -23,7 +23,7 @@ from models.records import Records
 from streams import steps
 from streams.lake_commits import LakeCommits
 from streams.outputs import OUTPUT_KINDS, Outputs, Sent
-from streams.state_log import Ends, Pages, StateLog, Stray
+from streams.state_log import Noted, Pages, StateLog, Stray
 from streams.steps import Step
 from streams.troubles import Troubles
 
@@ -58,16 +58,18 @@ class Checkpoints:
         """
         await self.outputs.settle([one for cut in cuts for one in cut.sent])
         steps.reached(Step.OUTPUTS_ACKNOWLEDGED)
-        committing_s = await self.lake_commits.commit()
+        topic = self.outputs.settings.topic("events")
+        committed = await self.lake_commits.commit(topic, [cut.partition for cut in cuts])
         steps.reached(Step.LAKE_COMMITTED)
         started = time.monotonic()
         await self._publish_profiles(cuts)
         with self.troubles.named("the broker", "the broker does not take the checkpoint"):
-            await asyncio.gather(*(self._write_state(cut) for cut in cuts))
-        return committing_s + time.monotonic() - started
+            await asyncio.gather(*(self._write_state(cut, committed.positions[cut.partition]) for cut in cuts))
+        return committed.seconds + time.monotonic() - started
 
-    async def _write_state(self, cut: Cut) -> None:
-        await cut.log.write(cut.clock, cut.pages, cut.next_offset, self._ends(cut.partition), cut.strays)
+    async def _write_state(self, cut: Cut, lake: dict[str, int]) -> None:
+        noted = Noted(self._ends(cut.partition), lake)
+        await cut.log.write(cut.clock, cut.pages, cut.next_offset, noted, cut.strays)
         steps.reached(Step.COMMITTED)
 
     async def _publish_profiles(self, cuts: list[Cut]) -> None:
@@ -77,7 +79,7 @@ class Checkpoints:
                 await self.outputs.send_records(topic, cut.partition, records)
                 await asyncio.sleep(0)  # record batches go on meanwhile
 
-    def _ends(self, partition: int) -> Ends:
+    def _ends(self, partition: int) -> dict[str, int]:
         """From where on an output partition holds what this checkpoint does not cover."""
         topics = {kind: self.outputs.settings.topic(kind) for kind in OUTPUT_KINDS}
         ends = self.outputs.ends

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -22,7 +23,7 @@ from streams.outputs import OUTPUT_KINDS, Outputs, digest
 from streams.settings import Settings
 from streams.standby import Standby
 from streams.state_copy import StateCopy
-from streams.state_log import Ends, StateLog, fenced
+from streams.state_log import StateLog, fenced
 from streams.steps import Step
 from streams.telemetry import Telemetry
 
@@ -38,6 +39,16 @@ class RestoreError(UserError):
     """A partition cannot go on from where it was; the message says what to do."""
 
 
+class Archive(Protocol):
+    """The lake, as far as a restore asks it."""
+
+    def next_offset(self, topic: str, partition: int) -> int:
+        """How far it has the events of a partition."""
+
+    def behind(self, topic: str, partition: int, noted: Mapping[str, int]) -> list[str]:
+        """The tables that are not as far as a checkpoint noted."""
+
+
 class Recovery:
     """Restores the partitions of a worker."""
 
@@ -48,11 +59,10 @@ class Recovery:
         outputs: Outputs,
         standby: Standby,
         telemetry: Telemetry,
-        archived: Callable[[str, int], int],
+        lake: Archive,
     ) -> None:
-        """archived: how far the lake has the events of a topic and partition (`Lake.next_offset`)."""
         self.settings, self.layout, self.outputs = settings, layout, outputs
-        self.standby, self.telemetry, self.archived = standby, telemetry, archived
+        self.standby, self.telemetry, self.lake = standby, telemetry, lake
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._waits_for = ""  # in words
 
@@ -86,9 +96,9 @@ class Recovery:
                 await self._check_new(reader, shard, state_log)
             else:
                 await self._check_start(reader, shard, oldest)
-            await self._check_lake(reader, source, shard)
+            await self._check_lake(reader, source, shard, copy.noted.lake)
             shard.next_offset = max(shard.next_offset, oldest)
-            sent = await self._read_tail(reader, partition, copy.ends)
+            sent = await self._read_tail(reader, partition, copy.noted.ends)
             steps.reached(Step.TAIL_READ)
         finally:
             await reader.stop()
@@ -128,7 +138,7 @@ class Recovery:
             copy.add(record)
         return copy
 
-    async def _read_tail(self, reader: AIOKafkaConsumer, partition: int, ends: Ends) -> int:
+    async def _read_tail(self, reader: AIOKafkaConsumer, partition: int, ends: Mapping[str, int]) -> int:
         """Tell the outputs what was sent after the last checkpoint; returns how many records that is."""
         topics = {kind: self.settings.topic(kind) for kind in OUTPUT_KINDS}
         starts = {TopicPartition(topic, partition): ends.get(kind, 0) for kind, topic in topics.items()}
@@ -184,16 +194,25 @@ class Recovery:
             "from the events that the broker has"
         )
 
-    async def _check_lake(self, reader: AIOKafkaConsumer, tp: TopicPartition, shard: Shard) -> None:
+    async def _check_lake(
+        self, reader: AIOKafkaConsumer, tp: TopicPartition, shard: Shard, noted: Mapping[str, int]
+    ) -> None:
         """That the lake has no events that the log has not: it would take what comes for repeats, and leave it out.
 
-        Nor may it have none where the state has customers: it is another folder, and would lack what was before.
+        Nor may it have none where the state has customers: it is another folder, and would lack what was before. Nor
+        less than the checkpoint `noted`: then it is an older copy, or has lost something.
         """
-        archived, end = self.archived(tp.topic, tp.partition), (await reader.end_offsets([tp]))[tp]
+        archived, end = self.lake.next_offset(*tp), (await reader.end_offsets([tp]))[tp]
         if archived == 0 and (customers := shard.rows.customers.count) and not self.settings.new_lake:
             raise RestoreError(
                 f"the lake at {self.settings.lake} has no events of {tp.topic}-{tp.partition}, although the state has "
                 f"{customers} customers of it. Take the --lake that has them; --new-lake goes on with this one"
+            )
+        if not self.settings.new_lake and (behind := self.lake.behind(*tp, noted)):
+            raise RestoreError(
+                f"the lake at {self.settings.lake} lacks what the checkpoint of {tp.topic}-{tp.partition} had written "
+                f"to {', '.join(behind)}: it is an older copy, or files below _delta_log were lost. Bring back the one "
+                "that has all; --new-lake goes on with this one, and what it lacks stays missing"
             )
         if archived > end and not self.settings.transactions:  # the embedded broker's end is not exact
             async for record in self._tail(reader, {tp: end}):
@@ -202,7 +221,7 @@ class Recovery:
             raise RestoreError(
                 f"the lake at {self.settings.lake} has {tp.topic}-{tp.partition} up to offset {archived}, but it ends "
                 f"at {end}: the topic was made anew, and the lake would leave out what comes as repeats. Take another "
-                "--lake, or another --prefix"
+                "--lake"
             )
 
     async def _check_start(self, reader: AIOKafkaConsumer, shard: Shard, oldest: int) -> None:

@@ -66,8 +66,9 @@ def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
     ensure_kernels()
     count = count_records(records)  # before there is a lake: what is no file of records makes none
     catalogue = read_catalogue(settings.catalogue)
-    layout, lake = Layout.compile(catalogue), Lake(settings.lake, catalogue)
-    lake.begin(settings.topic("events"), settings.partitions)
+    layout, topic = Layout.compile(catalogue), settings.topic("events")
+    lake = Lake(settings.lake, catalogue, topic=topic)
+    lake.begin(topic, settings.partitions)
     with progress_bar("replay", count) as progress, stopwatch() as seconds:
         done = Done(progress)
         follow(settings, layout, lake, records, done.add)

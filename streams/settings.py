@@ -52,9 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     skip_expired: Annotated[bool, Meta(description="Go on where the broker has deleted events not worked through.")] = (
         False
     )
-    new_lake: Annotated[bool, Meta(description="Go on with a lake that has nothing of what was worked through.")] = (
-        False
-    )
+    new_lake: Annotated[bool, Meta(description="Go on with a lake that lacks what was worked through.")] = False
     session_timeout_s: Annotated[float, Meta(ge=1, le=300, description="Group session timeout, s.")] = 10.0
     rebalance_timeout_s: Annotated[float, Meta(ge=1, le=600, description="Group rebalance timeout, s.")] = 10.0
     standbys: Annotated[int, Meta(ge=0, le=1, description="1: keep a copy of the state of others' partitions.")] = 0

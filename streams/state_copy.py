@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiokafka import ConsumerRecord
 
 from models.shard_state import CLOSING_KEY
-from streams.state_log import Ends, Pages, read_app, read_ends
+from streams.state_log import Noted, Pages, read_app, read_noted
 
 
 class StateCopy:
@@ -17,7 +17,7 @@ class StateCopy:
     def __init__(self) -> None:
         self.position = 0  # offset of the next record to read
         self.closing: bytes | None = None
-        self.ends: Ends = {}
+        self.noted = Noted({}, {})
         self.apps: set[str] = set()
         self._pages: dict[bytes, bytes] = {}
         self._open: dict[bytes, bytes] = {}
@@ -30,7 +30,7 @@ class StateCopy:
             return
         self._pages |= self._open
         self._open = {}
-        self.closing, self.ends = record.value, read_ends(record.headers)
+        self.closing, self.noted = record.value, read_noted(record.headers)
         if (app := read_app(record.headers)) is not None:
             self.apps.add(app)
 

@@ -27,13 +27,24 @@ from streams.steps import Step
 ASK_S = 10.0  # whether a log is ours
 TRANSACTION_TIMEOUT_MS = 300_000  # of one checkpoint of one partition; brokers allow 15 minutes by default
 COMPRESSION = "snappy"  # of pages: a third of the bytes; aiokafka's lz4 is its slowest level, thirty times the time
-ENDS_HEADER = "outputs"  # of a closing record: {kind of output: offset} from which on nothing is covered
+ENDS_HEADER = "outputs"  # of a closing record, as `Noted.ends`
+LAKE_HEADER = "lake"  # of a closing record, as `Noted.lake`
 APP_HEADER = "app"  # of a closing record: the application that wrote it
 
-Ends = dict[str, int]
 Pages = list[tuple[bytes, bytes]]  # and behind them the closing record
 
-_decode_ends = msgspec.msgpack.Decoder(Ends).decode
+_decode = msgspec.msgpack.Decoder(dict[str, int]).decode
+
+
+class Noted(NamedTuple):
+    """What a closing record says beside its shard.
+
+    `ends`: of each kind of output the offset from which on nothing is covered; `lake`: how far each table has the
+    partition (`Lake.positions`).
+    """
+
+    ends: dict[str, int]
+    lake: dict[str, int]
 
 
 class Stray(NamedTuple):
@@ -68,8 +79,8 @@ class StateLog(Protocol):
     async def open(self) -> None:
         """Fence whoever wrote before."""
 
-    async def write(self, clock: int, records: Pages, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
-        """A checkpoint: the records of `Shard.dump`, the source offset, the ends of the outputs, events to send on.
+    async def write(self, clock: int, records: Pages, offset: int, noted: Noted, strays: Sequence[Stray] = ()) -> None:
+        """A checkpoint: the records of `Shard.dump`, the source offset, what is noted beside, events to send on.
 
         Raises FencedError.
         """
@@ -100,12 +111,12 @@ class FencedLog:
         )
         await self._producer.start()
 
-    async def write(self, clock: int, records: Pages, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
+    async def write(self, clock: int, records: Pages, offset: int, noted: Noted, strays: Sequence[Stray] = ()) -> None:
         async def fill(producer: AIOKafkaProducer) -> None:
             *pages, closing = records
             await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
             steps.reached(Step.PAGES_SENT)
-            closing_item = _closing_item(closing, ends, self.settings.app)
+            closing_item = _closing_item(closing, noted, self.settings.app)
             await deliver(producer, self.topic, self.partition, clock, [closing_item])
             steps.reached(Step.CLOSING_SENT)
             await send_on(producer, self.source.topic, strays, transactional=True)
@@ -161,13 +172,13 @@ class PlainLog:
     async def open(self) -> None:
         """Nobody can be fenced."""
 
-    async def write(self, clock: int, records: Pages, offset: int, ends: Ends, strays: Sequence[Stray] = ()) -> None:
+    async def write(self, clock: int, records: Pages, offset: int, noted: Noted, strays: Sequence[Stray] = ()) -> None:
         *pages, closing = records
         producer = self._outputs.producer
         await deliver(producer, self.topic, self.partition, clock, (_item(*page) for page in pages))
         steps.reached(Step.PAGES_SENT)
         await send_on(producer, self.source, strays, transactional=False)
-        await deliver(producer, self.topic, self.partition, clock, [_closing_item(closing, ends, self.app)])
+        await deliver(producer, self.topic, self.partition, clock, [_closing_item(closing, noted, self.app)])
         steps.reached(Step.CLOSING_SENT)
         await self._commit(self.partition, offset)
 
@@ -186,10 +197,10 @@ async def send_on(producer: AIOKafkaProducer, topic: str, strays: Sequence[Stray
         await asyncio.gather(*map(acknowledgement, sent))
 
 
-def read_ends(headers: Iterable[tuple[str, bytes]]) -> Ends:
-    """The ends of the outputs, as a closing record says them; none where it does not."""
-    found = dict(headers).get(ENDS_HEADER)
-    return {} if found is None else _decode_ends(found)
+def read_noted(headers: Iterable[tuple[str, bytes]]) -> Noted:
+    """What a closing record says; nothing where one of an older version does not."""
+    found = dict(headers)
+    return Noted(*(_decode(found[name]) if name in found else {} for name in (ENDS_HEADER, LAKE_HEADER)))
 
 
 def read_app(headers: Iterable[tuple[str, bytes]]) -> str | None:
@@ -202,5 +213,6 @@ def _item(key: bytes, value: bytes) -> Item:
     return key, value, []
 
 
-def _closing_item(closing: tuple[bytes, bytes], ends: Ends, app: str) -> Item:
-    return (*closing, [(ENDS_HEADER, msgspec.msgpack.encode(ends)), (APP_HEADER, app.encode())])
+def _closing_item(closing: tuple[bytes, bytes], noted: Noted, app: str) -> Item:
+    ends, lake = map(msgspec.msgpack.encode, noted)
+    return (*closing, [(ENDS_HEADER, ends), (LAKE_HEADER, lake), (APP_HEADER, app.encode())])

@@ -65,7 +65,7 @@ class Worker:
         self.decoder = Decoder(layout.event_layout)
         self.standby = Standby(settings)
         self.telemetry.standby_behind = lambda: self.standby.behind
-        recovery = Recovery(settings, layout, self.outputs, self.standby, self.telemetry, lake.next_offset)
+        recovery = Recovery(settings, layout, self.outputs, self.standby, self.telemetry, lake)
         self.ownership = Ownership(recovery, self._new_log, self._release, self.fail)
         self.events = 0
         self.on_output: Callable[[BatchOutput], None] | None = None

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from sinks.lake import NoLakeError, connect
+from sinks.about import NoLakeError
+from sinks.lake import connect
 from streams.settings import Settings
 from tests.forked import Forked
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from msgspec.structs import replace
 
 from models.decoding import Decoder
@@ -19,14 +21,18 @@ from streams.recovery import Recovery, RestoreError
 from streams.settings import Settings
 from streams.standby import Standby
 from streams.state_copy import StateCopy
-from streams.state_log import FencedError, FencedLog, PlainLog
+from streams.state_log import FencedError, FencedLog, Noted, PlainLog
 from streams.telemetry import Telemetry
 from streams.topics import ensure_topics
 from streams.troubles import Troubles
 from streams.worker import Worker
 from tests.integration.worked import LAYOUT, assert_exact, prepare, records_of, repeats, run_worker, until
+from tests.workers import archived
 
 pytestmark = pytest.mark.kafka
+
+
+NOTHING = Noted({}, {})
 
 
 def settings_of(broker: Any, prefix: str) -> Settings:
@@ -53,11 +59,24 @@ async def committed(partition: int, offset: int) -> None:
     """Nothing is, here."""
 
 
+class Archived:
+    """A lake that has the events up to an offset."""
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+
+    def next_offset(self, topic: str, partition: int) -> int:
+        return self.offset
+
+    def behind(self, topic: str, partition: int, noted: Any) -> list[str]:
+        return []
+
+
 async def restore(settings: Settings, standby: Standby | None = None, archived: int = 0) -> Shard:
     outputs = Outputs(settings, LAYOUT.catalogue, Troubles())
     log = FencedLog(settings, 0) if settings.transactions else PlainLog(settings, 0, outputs, committed)
     try:
-        recovery = Recovery(settings, LAYOUT, outputs, standby or Standby(settings), Telemetry(), lambda *_: archived)
+        recovery = Recovery(settings, LAYOUT, outputs, standby or Standby(settings), Telemetry(), Archived(archived))
         return await recovery.restore(0, log)
     finally:
         await log.close()
@@ -66,7 +85,7 @@ async def restore(settings: Settings, standby: Standby | None = None, archived: 
 async def checkpoint_at(settings: Settings, offset: int) -> None:
     log = FencedLog(settings, 0)
     await log.open()
-    await log.write(1, new_shard(settings, offset).dump(), offset, {})
+    await log.write(1, new_shard(settings, offset).dump(), offset, NOTHING)
     assert await log.is_ours(offset)  # no next transaction begins before everyone can see the offset of this one
     await log.close()
 
@@ -78,12 +97,12 @@ def test_a_second_owner_fences_the_first(apache_kafka: Any, topic_prefix: str) -
         await send_events(settings, 30)
         first, second = FencedLog(settings, 0), FencedLog(settings, 0)
         await first.open()
-        await first.write(1, new_shard(settings, 10).dump(), 10, {})
+        await first.write(1, new_shard(settings, 10).dump(), 10, NOTHING)
         before = await first.is_ours(10)
         await second.open()
-        await second.write(1, new_shard(settings, 20).dump(), 20, {})
+        await second.write(1, new_shard(settings, 20).dump(), 20, NOTHING)
         with pytest.raises(FencedError, match="taken partition 0 over"):
-            await first.write(1, new_shard(settings, 30).dump(), 30, {})
+            await first.write(1, new_shard(settings, 30).dump(), 30, NOTHING)
         after = await first.is_ours(30)
         await first.close()
         await second.close()
@@ -169,7 +188,7 @@ def test_a_worker_that_was_paused_in_a_restore_is_fenced(apache_kafka: Any, topi
         await send_events(settings, 5)
         log, outputs = FencedLog(settings, 0), Outputs(settings, LAYOUT.catalogue, Troubles())
         try:
-            await Paused(settings, LAYOUT, outputs, Standby(settings), Telemetry(), lambda *_: 0).restore(0, log)
+            await Paused(settings, LAYOUT, outputs, Standby(settings), Telemetry(), Archived(0)).restore(0, log)
         finally:
             await log.close()
 
@@ -226,7 +245,7 @@ def test_a_lake_that_has_nothing_of_the_state_is_said(apache_kafka: Any, topic_p
         shard, log = new_shard(settings, 0), FencedLog(settings, 0)
         shard.process(Decoder(LAYOUT.event_layout).columns(settings.topic("events"), 0, log_of_one))
         await log.open()
-        await log.write(1, shard.dump(), shard.next_offset, {})
+        await log.write(1, shard.dump(), shard.next_offset, NOTHING)
         await log.close()
         assert (await restore(settings, archived=1)).rows.customers.count == 1
         assert (await restore(replace(settings, new_lake=True))).rows.customers.count == 1
@@ -234,6 +253,44 @@ def test_a_lake_that_has_nothing_of_the_state_is_said(apache_kafka: Any, topic_p
 
     with pytest.raises(RestoreError, match=r"has no events of .*-0, although the state has 1 customers.*--new-lake"):
         asyncio.run(run())
+
+
+def send_again(settings: Settings, log: Path) -> None:
+    """What is in the topic already, as any producer would send it."""
+    producer = KafkaProducer(bootstrap_servers=settings.broker)
+    for line in log.read_bytes().splitlines():
+        customer = re.search(rb'"customer_id":"(\w+)"', line)  # some lines are broken
+        producer.send(settings.topic("events"), key=customer and customer[1], value=line)
+    producer.close()
+
+
+def test_a_lake_that_is_an_older_copy_is_said(apache_kafka: Any, topic_prefix: str, tmp_path: Path) -> None:
+    """What came in between is in no other place, and its positions would hide that it is missing."""
+    settings, records = prepare(apache_kafka, topic_prefix, tmp_path, events=2_000, partitions=2)
+    lake, copy = Path(settings.lake), tmp_path / "yesterday"
+
+    def to(end: int) -> Any:
+        async def job(worker: Worker) -> bool:
+            await until(lambda: sum(map(worker.next_offset, range(2))) >= end, "the end of the log")
+            return False
+
+        return job
+
+    run_worker(settings, to(records))
+    shutil.copytree(lake, copy)
+    send_again(settings, tmp_path / "bank.jsonl")
+    run_worker(settings, to(2 * records))
+    shutil.rmtree(lake / "decisions")
+    with pytest.raises(RestoreError, match=r"lacks what .*-\d had written to decisions: it is an older"):
+        run_worker(settings, to(2 * records))
+    shutil.rmtree(lake)
+    copy.rename(lake)
+    with pytest.raises(RestoreError, match=r"written to events, .*--new-lake goes on"):
+        run_worker(settings, to(2 * records))
+    send_again(settings, tmp_path / "bank.jsonl")
+    run_worker(replace(settings, new_lake=True), to(3 * records))
+    run_worker(settings, to(3 * records))
+    assert archived(settings.lake) == 2 * records
 
 
 def test_a_restore_has_a_deadline(apache_kafka: Any, topic_prefix: str) -> None:
@@ -245,7 +302,7 @@ def test_a_restore_has_a_deadline(apache_kafka: Any, topic_prefix: str) -> None:
 
     async def run() -> None:
         outputs = Outputs(settings, LAYOUT.catalogue, Troubles())
-        recovery = Recovery(settings, LAYOUT, outputs, Standby(settings), Telemetry(), lambda *_: 0)
+        recovery = Recovery(settings, LAYOUT, outputs, Standby(settings), Telemetry(), Archived(0))
         await recovery.restore(0, Hanging(settings, 0))
 
     with pytest.raises(RestoreError, match=r"not restored within 1 s.*--restore-timeout-s"):

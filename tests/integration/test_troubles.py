@@ -16,7 +16,7 @@ from kafka import KafkaProducer
 
 from streams.kafka_broker import ApacheKafka, missing_for_apache_kafka
 from streams.settings import Settings
-from streams.state_log import FencedLog
+from streams.state_log import FencedLog, Noted
 from streams.topics import ensure_topics
 from streams.watchdog import StuckError
 from streams.worker import UnsavedError, Worker
@@ -90,7 +90,7 @@ def test_a_log_is_closed_while_its_transaction_looks_for_a_broker(topic_prefix: 
             await log.open()
             broker.kill()
             before = asyncio.all_tasks()
-            writing = asyncio.create_task(log.write(0, [(b"page", b""), (b"closing", b"")], 0, {}))
+            writing = asyncio.create_task(log.write(0, [(b"page", b""), (b"closing", b"")], 0, Noted({}, {})))
             await asyncio.sleep(1)
             await asyncio.wait_for(log.close(), STOP_S)
             writing.cancel()

@@ -52,9 +52,10 @@ class SimLake(Lake):
         self._files, self._before_write = files, before_write
         super().__init__("nowhere", catalogue)
 
-    def _check_is_of(self, catalogue: Any) -> None: ...
+    def _check_is_of(self, catalogue: Any, topic: str | None) -> dict[str, Any]:
+        return {}
 
-    def _describe(self) -> None: ...
+    def _describe(self, topic: str | None) -> None: ...
 
     def _open(self, table: Any) -> Any:
         return DeltaSnapshot(self._files.setdefault(table.name, DeltaFiles()))

@@ -107,7 +107,7 @@ def test_a_seed_is_the_same_to_the_byte() -> None:
 async def state_before_lake(self: Checkpoints, cuts: list[Cut]) -> None:
     await self.outputs.settle([one for cut in cuts for one in cut.sent])
     for cut in cuts:
-        await self._write_state(cut)
+        await self._write_state(cut, {})
     await self.lake_commits.commit()
 
 

@@ -9,8 +9,9 @@ import pytest
 from deltalake import DeltaTable
 
 from models.outputs import BatchOutput
+from sinks.about import NoLakeError
 from sinks.compaction import compact
-from sinks.lake import TABLES, NoLakeError
+from sinks.lake import TABLES
 from sinks.writer import Lake
 from tests.small_logs import FEW_DAYS, START, lake_rows, outputs, random_records, records, small_catalogue
 

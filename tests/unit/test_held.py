@@ -170,6 +170,7 @@ def test_a_changed_catalogue_keeps_what_waits_but_for_rules_that_are_gone() -> N
     without_ship = BANK[: BANK.index('[[rule]]\nname = "ship"')] + BANK[BANK.index("[[quiet_hours]]") :]
     without_quiet = without_ship[: without_ship.index("[[quiet_hours]]")]
     worker.restart(catalogue(without_quiet))
+    assert worker.shard.migration[-1] == "rule ship: gone, with 1 candidates that were held"
     decisions = worker.feed(pay("c2", MORNING, order="o2"))
     assert [(one.rule, one.customer_id, one.acted) for one in decisions] == [
         ("greet", "c1", True),

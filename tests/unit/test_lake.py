@@ -12,8 +12,9 @@ from deltalake.exceptions import DeltaError
 
 from models.catalogue import Catalogue, load
 from models.outputs import BatchOutput
+from sinks.about import NoLakeError
 from sinks.day_files import FEW_ROWS, HEAD
-from sinks.lake import NoLakeError, connect, views
+from sinks.lake import connect, views
 from sinks.rows import RowMaker
 from sinks.schemas import ABOUT
 from sinks.writer import Lake, LakeError

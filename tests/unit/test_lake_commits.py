@@ -105,3 +105,16 @@ async def test_a_commit_that_is_given_up_leaves_no_trouble(monkeypatch: pytest.M
     assert "no space left" in commits.troubles.text
     commits.stop()
     await asyncio.wait_for(commits.troubles.none(), 5)
+
+
+@in_a_loop
+async def test_who_gives_a_commit_up_can_say_what_it_waited_for() -> None:
+    lake = SlowLake(1)
+    lake.may_end.set()
+    lake.failures = [LakeError("no space left")]
+    commits = made(lake)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(commits.commit(), 0.2)
+    assert commits.troubles.text == "no space left"
+    assert await asyncio.wait_for(commits.commit(), 5)
+    assert commits.troubles.text is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -114,6 +115,30 @@ def test_a_lake_is_of_one_catalogue_and_time_zone(tmp_path: Path, change: dict[s
     Lake(tmp_path, small_catalogue())
     with pytest.raises(LakeError, match=message):
         Lake(tmp_path, msgspec.structs.replace(small_catalogue(), **change))
+
+
+def test_a_lake_knows_what_it_has_lost(tmp_path: Path, made: list[BatchOutput]) -> None:
+    """And what another worker has written meanwhile is not lost."""
+    place, copy = tmp_path / "lake", tmp_path / "copy"
+    lake, other = Lake(place, quiet_catalogue()), Lake(place, quiet_catalogue())
+    topic, partition = made[0].columns.topic, made[0].partition
+    assert lake.positions(topic, partition) == {}
+    lake.add(made[0])
+    lake.commit()
+    shutil.copytree(place, copy)
+    before = lake.positions(topic, partition)
+    for output in made[1:]:
+        lake.add(output)
+    lake.commit()
+    noted = lake.positions(topic, partition)
+    assert before.keys() <= noted.keys() >= {"events", "transitions", "features"}
+    assert other.behind(topic, partition, noted) == []
+    older = Lake(copy, quiet_catalogue())
+    assert older.behind(topic, partition, before) == []
+    assert older.behind(topic, partition, noted) == [name for name in noted if noted[name] > before.get(name, -1)]
+    assert older.behind(topic, partition, {"of an older version": 7}) == []
+    shutil.rmtree(place / "transitions")
+    assert Lake(place, quiet_catalogue()).behind(topic, partition, noted) == ["transitions"]
 
 
 def test_a_commit_of_others_in_between_is_not_overlooked(tmp_path: Path, made: list[BatchOutput]) -> None:

@@ -9,7 +9,8 @@ import pytest
 from models.catalogue import load
 from models.outputs import BatchOutput, Snapshot
 from models.plan import SnapshotColumn
-from sinks.lake import NoLakeError, connect
+from sinks.about import NoLakeError
+from sinks.lake import connect
 from sinks.verify import Mismatch, verify
 from sinks.writer import Lake, LakeError
 from tests.small_logs import DAY, SMALL, START, outputs, random_records, records, small_catalogue
