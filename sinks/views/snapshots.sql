@@ -1,9 +1,14 @@
 -- Snapshots by the day that they are of. One of an hour is what was known before that hour, so that of midnight is of the day
--- that ended then; unless the log ends at that very instant, with an event that the snapshot has seen.
+-- that ended then; unless the log ends at that very instant, with an event that the snapshot has seen. A day ends where the
+-- instant before is of another one, for clocks that are set back may show 00:00 twice, and others never do.
 -- needs: features, events
-WITH midnights AS (SELECT DISTINCT partition, as_of, "offset" FROM features WHERE as_of = day::TIMESTAMPTZ),
-ended AS (
-    SELECT partition, as_of, "offset", 1 AS days
+WITH midnights AS (
+    SELECT DISTINCT partition, as_of, "offset", (as_of - INTERVAL 1 MICROSECOND)::DATE AS ended
+    FROM features
+    WHERE (as_of - INTERVAL 1 MICROSECOND)::DATE < day
+),
+days AS (
+    SELECT partition, as_of, "offset", ended
     FROM midnights
     WHERE NOT EXISTS (
         SELECT 1
@@ -11,5 +16,5 @@ ended AS (
         WHERE events.partition = midnights.partition AND record_time = as_of AND events."offset" < midnights."offset"
     )
 )
-SELECT features.* REPLACE (day - coalesce(ended.days, 0) AS day)
-FROM features LEFT JOIN ended USING (partition, as_of, "offset")
+SELECT features.* REPLACE (coalesce(days.ended, day) AS day)
+FROM features LEFT JOIN days USING (partition, as_of, "offset")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow.parquet as pq
 import pytest
@@ -285,6 +287,18 @@ def test_features_may_have_the_names_that_views_use(tmp_path: Path) -> None:
 
 
 TICK = (("zhice", b"tick"),)
+AUM_BY_DAY = "SELECT day, sum(customers), sum(aum) FROM aum GROUP BY day ORDER BY day"
+AUM_BY_DAY_RECOMPUTED = """
+    WITH balances AS (
+        SELECT *, record_time::DATE AS known, (properties ->> 'assets')::DOUBLE AS assets FROM events
+    ),
+    last AS (
+        SELECT days.known AS day, customer_id, arg_max(assets, "offset") AS aum
+        FROM (SELECT DISTINCT known FROM balances) AS days JOIN balances ON balances.known <= days.known
+        GROUP BY ALL
+    )
+    SELECT day, count(*), sum(aum) FROM last GROUP BY day ORDER BY day
+"""
 
 
 @pytest.mark.parametrize("end", [2 * DAY, 2 * DAY + HOUR // 2, 3 * DAY - HOUR // 2, 3 * DAY])
@@ -300,19 +314,30 @@ def test_aum_is_of_the_day_on_which_it_was_known(end: int, ticks: int, tmp_path:
     if ticks:
         log.append(LogRecord(len(log), log[-1].timestamp + ticks, None, None, TICK))
     _write(tmp_path, outputs(bank, log), bank)
-    recomputed = """
-        WITH balances AS (
-            SELECT *, record_time::DATE AS known, (properties ->> 'assets')::DOUBLE AS assets FROM events
-        ),
-        last AS (
-            SELECT days.known AS day, customer_id, arg_max(assets, "offset") AS aum
-            FROM (SELECT DISTINCT known FROM balances) AS days JOIN balances ON balances.known <= days.known
-            GROUP BY ALL
-        )
-        SELECT day, count(*), sum(aum) FROM last GROUP BY day ORDER BY day
-    """
-    by_day = "SELECT day, sum(customers), sum(aum) FROM aum GROUP BY day ORDER BY day"
-    assert _view(tmp_path, by_day) == _view(tmp_path, recomputed)
+    assert _view(tmp_path, AUM_BY_DAY) == _view(tmp_path, AUM_BY_DAY_RECOMPUTED)
+
+
+@pytest.mark.parametrize(
+    ("zone", "night"),
+    [
+        ("Asia/Shanghai", "2026-01-01"),
+        ("America/Havana", "2024-11-02"),  # 00:00 is shown twice, and the first ends the day
+        ("America/Havana", "2024-03-09"),  # 00:00 is never shown: the day ends at 01:00
+        ("America/Sao_Paulo", "2018-11-03"),  # the same
+        ("America/Sao_Paulo", "2018-02-17"),  # 23:00 is shown twice
+        ("America/St_Johns", "2010-11-06"),  # from 00:01 back to 23:01: the second 00:00 ends the day
+        ("Pacific/Apia", "2011-12-29"),  # the day after was left out
+    ],
+)
+def test_a_day_ends_once_however_clocks_are_set(zone: str, night: str, tmp_path: Path) -> None:
+    bank = load({"bank.toml": BANK.replace("Asia/Shanghai", zone)})
+    evening = int(datetime.fromisoformat(f"{night} 21:30").replace(tzinfo=ZoneInfo(zone)).timestamp()) * 1000
+    balances = (
+        {"event": "balance", "at": evening + at, "properties": {"assets": at}} for at in range(0, 6 * HOUR, HOUR // 2)
+    )
+    _write(tmp_path, outputs(bank, records(balances)), bank)
+    assert len(_view(tmp_path, AUM_BY_DAY)) == 2
+    assert _view(tmp_path, AUM_BY_DAY) == _view(tmp_path, AUM_BY_DAY_RECOMPUTED)
 
 
 def test_a_changed_catalogue_adds_its_columns(tmp_path: Path) -> None:
