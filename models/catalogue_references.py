@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 NAME_RULE: Final = "a name is a small letter, then up to 62 of a-z, 0-9 and _"
 MAX_TEXT: Final = 255
+PLACES_OF_NAMES: Final = "CASE WHEN 1 BETWEEN {0} AND {0} THEN {0} + 1 ELSE ABS({0}) * ({0}) END"
 NAMES_KEPT: Final = 1024  # a property has the same name in many events
 KIND_WORDS: Final = {
     Kind.NUMBER: "a number",
@@ -57,8 +58,9 @@ def check_column(report: Report, entry: object, field: str, name: str) -> bool:
 
 @lru_cache(NAMES_KEPT)
 def _is_readable(name: str) -> bool:
+    """Whether it is a column in all of those places: INTERVAL + 1 is none, though INTERVAL alone is."""
     try:
-        return set(parse(f"CASE WHEN {name} > 0 THEN {name} ELSE {name} END", {name: NUMBER}).names) == {name}
+        return set(parse(PLACES_OF_NAMES.format(name), {name: NUMBER}).names) == {name}
     except ExpressionError:
         return False
 

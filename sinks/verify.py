@@ -95,10 +95,11 @@ def _check_catalogue(connection: duckdb.DuckDBPyConnection, place: Path, catalog
     """Raises LakeError where the lake cannot be of this catalogue."""
     about = about_lake(place)
     known, version = about["catalogue"], about["catalogue_version"]
-    if known != catalogue.name:
-        raise LakeError(
-            f"the lake at {place} is of catalogue {known}, not {catalogue.name}; name its own by --catalogue"
-        )
+    for what, wanted in (("catalogue", catalogue.name), ("time_zone", catalogue.time_zone)):
+        if about.get(what, wanted) != wanted:
+            raise LakeError(
+                f"the lake at {place} is of {what} {about[what]}, not {wanted}; name its own by --catalogue"
+            )
     types = {name: type_ for name, type_, *_ in connection.execute("DESCRIBE features").fetchall()}
     for feature in catalogue.features:
         wanted = COLUMN_TYPES[catalogue.feature_types[feature.name].kind]

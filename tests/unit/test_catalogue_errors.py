@@ -133,6 +133,10 @@ def test_wrong_features(text: str, message: str) -> None:
         ("amount", "'amount' is a property of 'pay' already"),
         ("loan_is_paid", "'loan_is_paid' is a feature already"),
         ("null", "'null' is a word of SQL, so that no expression can read it"),
+        ("interval", "'interval' is a word of SQL, so that no expression can read it"),  # of `interval + 1`
+        ("symmetric", "'symmetric' is a word of SQL, so that no expression can read it"),  # of BETWEEN
+        ("lambda", "'lambda' is a word of SQL, so that no expression can read it"),  # of a call
+        ("values", "'values' is a word of SQL, so that no expression can read it"),  # in parentheses
     ],
 )
 def test_wrong_names_of_features(name: str, message: str) -> None:

@@ -106,6 +106,9 @@ def test_another_catalogue_is_said(tmp_path: Path) -> None:
     other = load({"small.toml": text.replace('name = "small"', 'name = "other"', 1)})
     with pytest.raises(LakeError, match="is of catalogue small, not other; name its own by --catalogue"):
         verify(tmp_path, other)
+    elsewhere = load({"small.toml": text.replace("Asia/Shanghai", "Europe/Berlin")})
+    with pytest.raises(LakeError, match="is of time_zone Asia/Shanghai, not Europe/Berlin; name its own"):
+        verify(tmp_path, elsewhere)
     renamed = load({"small.toml": text.replace("transfer_out_7d", "transfers_out")})
     with pytest.raises(LakeError, match=f"no DOUBLE transfers_out as version {renamed.version} has"):
         verify(tmp_path, renamed)
