@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from inspect import cleandoc
 from typing import Any, Final, TypeAlias
 
@@ -12,7 +12,7 @@ import xxhash
 from msgspec import Raw, Struct
 
 from models.bad_rows import BadRow
-from models.events import MAX_EVENT_BYTES, Event, PropertyType
+from models.events import MAX_EVENT_BYTES, MAX_ID_CHARS, Event, PropertyType
 from models.published import Decision, Transition, Trigger
 
 Schema: TypeAlias = dict[str, Any]
@@ -30,14 +30,16 @@ _NOTES: Final = {
 }
 
 
-def schemas(events: Mapping[str, Mapping[str, PropertyType]] | None = None) -> dict[str, Schema]:
+def schemas(
+    events: Mapping[str, Mapping[str, PropertyType]] | None = None, keys: Collection[str] = ()
+) -> dict[str, Schema]:
     """The schemas by file name: of any event, of each of these event types, and of what Zhice publishes.
 
-    `events` has the declared properties by event type, as `event_layout` takes them.
+    `events` has the declared properties by event type, as `event_layout` takes them; `keys` name entities.
     """
     made = {"event.schema.json": _event_schema()}
     for name, properties in (events or {}).items():
-        made[f"event.{_slug(name)}.schema.json"] = _event_type_schema(name, properties)
+        made[f"event.{_slug(name)}.schema.json"] = _event_type_schema(name, properties, keys)
     for name, (struct, topic) in OUTPUTS.items():
         made[f"{name}.schema.json"] = _struct_schema(struct, f"{struct.__name__}, a value of {topic}")
     return made
@@ -59,12 +61,13 @@ def _event_schema() -> Schema:
     return schema
 
 
-def _event_type_schema(name: str, properties: Mapping[str, PropertyType]) -> Schema:
+def _event_type_schema(name: str, properties: Mapping[str, PropertyType], keys: Collection[str]) -> Schema:
     schema = _event_schema()
     schema["title"] = f"Event {name}"
     schema["properties"]["event"] = {"const": name}
     schema["properties"]["properties"]["properties"] = {
-        property_: _property_schema(declared) for property_, declared in properties.items()
+        property_: _property_schema(declared) | (_key_limits() if property_ in keys else {})
+        for property_, declared in properties.items()
     }
     return schema
 
@@ -77,6 +80,10 @@ def _property_schema(declared: PropertyType) -> Schema:
         "description": "Expressions compare with the examples; other values are kept as they are.",
         "examples": list(declared),
     }
+
+
+def _key_limits() -> Schema:
+    return {"minLength": 1, "maxLength": MAX_ID_CHARS}
 
 
 def _struct_schema(struct: type[Struct], title: str) -> Schema:

@@ -98,5 +98,13 @@ def test_an_event_type_has_its_properties() -> None:
     assert declared["direction"]["examples"] == ["in", "out"]
 
 
+def test_a_property_that_names_an_entity_is_an_id() -> None:
+    """An empty one makes its event a bad row, whatever else the event says."""
+    with_keys = schemas(EVENTS, keys={"note"})["event.pay.schema.json"]["properties"]["properties"]["properties"]
+    assert with_keys["note"] == {"type": ["string", "null"], "minLength": 1, "maxLength": MAX_ID_CHARS}
+    without = SCHEMAS["event.pay.schema.json"]["properties"]["properties"]["properties"]
+    assert with_keys | {"note": without["note"]} == without and without["note"] == {"type": ["string", "null"]}
+
+
 def test_the_reasons_of_a_bad_row() -> None:
     assert SCHEMAS["bad_row.schema.json"]["$defs"]["Reason"]["enum"] == sorted(Reason)
