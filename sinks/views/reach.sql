@@ -1,5 +1,5 @@
--- Reach and pressure by channel, marketing only: who was reached, how often, and what share of candidates a contact limit
--- or the customer's own refusal stopped.
+-- Reach and pressure by channel, marketing only: who was reached, how often, and what shares of candidates a contact limit
+-- and a holdout stopped.
 -- needs: decisions
 SELECT channel, count(*) AS candidates,
        count(*) FILTER (acted) AS contacts,
