@@ -74,6 +74,13 @@ def test_secrets_come_from_the_secret() -> None:
     assert keys == set(KUBERNETES["Secret"]["stringData"])
 
 
+def test_each_value_of_the_secret_says_that_it_must_be_set() -> None:
+    """A worker with one of them empty ends with code 2."""
+    text = (DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8")
+    empty = re.findall(r'^  ([\w-]+): ""(?:  # (.*))?$', text, re.M)
+    assert {name for name, comment in empty if comment.startswith("set it")} == set(KUBERNETES["Secret"]["stringData"])
+
+
 def test_the_pod_is_ready_by_health_and_has_time_to_stop() -> None:
     assert CONTAINER["readinessProbe"]["httpGet"] == {"path": "/health", "port": "http"}
     assert CONTAINER["ports"] == [{"name": "http", "containerPort": 9464}]
