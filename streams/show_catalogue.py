@@ -51,7 +51,8 @@ def show_catalogue(catalogue: Catalogue, as_json: bool) -> None:
 
 def show_schemas(catalogue: Catalogue, out: Path | None) -> None:
     """Write JSON Schemas to a folder, or print them as one object."""
-    made = schemas({event.name: event.properties for event in catalogue.events})
+    keys = {journey.key for journey in catalogue.journeys if journey.key is not None}
+    made = schemas({event.name: event.properties for event in catalogue.events}, keys)
     if out is None:
         click.echo(msgspec.json.format(msgspec.json.encode(made)))
         return
