@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, KafkaProducer
 BROKER = os.environ.get("ZHICE_BROKER", "127.0.0.1:9092")
 
 event = {
-    "event_id": str(uuid.uuid4()),  # unique: a repeat is ignored, so sending again is safe
+    "event_id": str(uuid.uuid4()),  # unique: sent again among the customer's last 16 events, it counts once
     "event": "complaint",
     "customer_id": "C00000042",
     "event_time": time.time_ns() // 1_000_000,  # ms since the epoch, UTC

@@ -48,7 +48,9 @@ class Event(Struct, gc=False):
     `context` and `properties` are the JSON text of an object as it came, or empty: null counts as absent.
     """
 
-    event_id: Annotated[Id, Meta(description="Unique; a repeat is ignored.")]
+    event_id: Annotated[
+        Id, Meta(description="Unique; sent again among the last 16 events of the customer, it counts once.")
+    ]
     event: Annotated[Id, Meta(description="The event type.")]
     customer_id: Annotated[Id, Meta(description="Also the key of the Kafka record, in UTF-8.")]
     event_time: EventTime
