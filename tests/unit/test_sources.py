@@ -19,15 +19,21 @@ AT = 1_740_819_600_000  # 2025-03-01 09:00 UTC
 
 def records_of(folder: Path, sql: str, name: str = "source.parquet") -> list[tuple[int, str, dict[str, Any]]]:
     """(timestamp, key, event) of what a query makes of a file that has one row."""
-    source, target = folder / name, folder / "records.parquet"
-    duckdb.execute(f"COPY (SELECT 1 AS one) TO '{str(source).replace(chr(39), chr(39) * 2)}'")
-    count = write_records(str(source), sql, target)
+    target = folder / "records.parquet"
+    count = write_records(made_source(folder, name), sql, target)
     found = []
     for records in read_records(target):
         for _, timestamp, key, value, _ in map(records.record, range(records.count)):
             found.append((timestamp, (key or b"").decode(), strict(value)))
     assert len(found) == count
     return found
+
+
+def made_source(folder: Path, name: str = "source.parquet") -> str:
+    """The path of a file that has one row."""
+    source = str(folder / name)
+    duckdb.execute(f"COPY (SELECT 1 AS one) TO '{source.replace(chr(39), chr(39) * 2)}'")
+    return source
 
 
 def strict(value: bytes | None) -> Any:
@@ -176,6 +182,16 @@ def test_what_json_has_not_is_null(tmp_path: Path) -> None:
     assert event["properties"] == {"a": None, "b": None, "c": 0.5}
 
 
+@pytest.mark.parametrize("of_others", ["'NaN'", "'Infinity \"-Infinity'", "'NaN'::DOUBLE"])
+def test_numbers_keep_their_digits_beside_what_json_has_not(of_others: str, tmp_path: Path) -> None:
+    amount = "123456789012345678.12345678901234567890"
+    sql = f"""SELECT 'c' AS customer_id, 'view' AS event, {AT} AS event_time, {amount}::DECIMAL(38, 20) AS amount,
+              {of_others} AS other FROM source"""
+    write_records(made_source(tmp_path), sql, tmp_path / "records.parquet")
+    (records,) = read_records(tmp_path / "records.parquet")
+    assert f'"amount":{amount},'.encode() in (records.values.value(0) or b"")
+
+
 @pytest.mark.parametrize(
     ("value", "found"),
     [("['NaN'::DOUBLE, 1.5]", [None, 1.5]), ("{'x': {'y': ['-inf'::FLOAT]}}", {"x": {"y": [None]}}),
@@ -212,6 +228,15 @@ def test_a_number_that_is_a_customer_is_a_text(tmp_path: Path) -> None:
 def test_a_file_may_have_any_name(tmp_path: Path) -> None:
     sql = f"SELECT 'c' AS customer_id, 'view' AS event, {AT} AS event_time FROM source"
     assert len(records_of(tmp_path, sql, "it's 一.parquet")) == 1
+
+
+@pytest.mark.parametrize("name", ["[a].csv", "*.csv", "?.csv", "[!b].csv"])
+def test_a_name_is_no_pattern_of_others(name: str, tmp_path: Path) -> None:
+    """DuckDB would read `a.csv` in its place, or beside it."""
+    (tmp_path / "a.csv").write_text("one\n2\n")
+    sql = f"SELECT 'c' AS customer_id, 'view' AS event, {AT} AS event_time, one FROM source"
+    [(_, _, event)] = records_of(tmp_path, sql, name)
+    assert event["properties"] == {"one": 1}
 
 
 @pytest.mark.parametrize(
