@@ -13,6 +13,7 @@ from pathlib import Path
 
 from models.decoding import Decoder
 from models.layout import Layout
+from models.outputs import BatchOutput
 from models.records import Records
 from models.shard import Shard
 from sinks.compaction import compact
@@ -39,8 +40,8 @@ class Backtest:
     partitions: int
 
 
-def run(backtest: Backtest, threads: int, progress: Callable[[int], None]) -> int:
-    """Run it with so many folding threads; they call progress(records of the file) as they go.
+def run(backtest: Backtest, threads: int, done: Callable[[BatchOutput], None]) -> int:
+    """Run it with so many folding threads; they call done(what a shard put out) as they go.
 
     Returns the number of records of the log, ticks among them.
 
@@ -53,7 +54,7 @@ def run(backtest: Backtest, threads: int, progress: Callable[[int], None]) -> in
     with ExitStack() as stack:
         lanes = [stack.enter_context(Lane(QUEUED)) for _ in range(threads)]
         commits = stack.enter_context(Lane(1))
-        folds = [Fold(layout, backtest.topic, lake, progress) for _ in lanes]
+        folds = [Fold(layout, backtest.topic, lake, done) for _ in lanes]
         total = events = 0
         for number, records in _chunks(backtest):
             lanes[number % threads].put(folds[number % threads].take, number, records)
@@ -81,8 +82,8 @@ def _chunks(backtest: Backtest) -> Iterator[tuple[int, Records]]:
 class Fold:
     """The shards of one thread."""
 
-    def __init__(self, layout: Layout, topic: str, lake: Lake, progress: Callable[[int], None]) -> None:
-        self.layout, self.topic, self.lake, self.progress = layout, topic, lake, progress
+    def __init__(self, layout: Layout, topic: str, lake: Lake, done: Callable[[BatchOutput], None]) -> None:
+        self.layout, self.topic, self.lake, self.done = layout, topic, lake, done
         self.decoder = Decoder(layout.event_layout)
         self.shards: dict[int, Shard] = {}
 
@@ -91,8 +92,9 @@ class Fold:
         if number not in self.shards:
             self.shards[number] = Shard(self.layout, self.topic, number)
         shard = self.shards[number]
-        self.lake.add(shard.process(self.decoder.columns(self.topic, number, records)))
-        self.progress(records.events)
+        output = shard.process(self.decoder.columns(self.topic, number, records))
+        self.lake.add(output)
+        self.done(output)
 
     def finish(self) -> None:
         """Take the last snapshots, at the end of the log."""

@@ -22,4 +22,4 @@ def run_backtest(backtest: Backtest, sql: str | None, threads: int) -> None:
             done = Done(progress)
             backtests.run(ready, count, done.add)
             took = seconds()
-    echo_done(done.records, took, backtest.lake)
+    echo_done(done.counts, took, backtest.lake)

@@ -50,8 +50,9 @@ def run_demo(events: int, customers: int, days: int, seed: int, folder: Path) ->
     click.echo("running all of it through broker, worker and lake …")
     with embedded_broker(settings) as replaying:
         ensure_topics(replaying, keep_forever=True)
-        worked, took = replay_records(records, replaying)
-    click.echo(f"{worked:,} records in {took:.1f} s: {worked / took:,.0f} records/s, start and end included")
+        counts, took = replay_records(records, replaying)
+    rate = f"{counts.records / took:,.0f} records/s, start and end included"
+    click.echo(f"{counts.records:,} records in {took:.1f} s: {rate}")
     with connect(lake) as connection:
         summarise(connection)
     _next_commands(lake)

@@ -8,10 +8,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from models.columns import TICK
 from models.layout import Layout
+from models.outputs import BatchOutput
 from sinks.compaction import compact
 from sinks.writer import Lake
 from streams import app
@@ -22,11 +20,10 @@ from streams.worker import Worker
 POLL_S = 0.02
 
 
-def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress: Callable[[int], None]) -> Worker:
+def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, done: Callable[[BatchOutput], None]) -> Worker:
     """Send a record file from a second process and work through it in this one; returns the stopped worker.
 
-    It calls progress(records of the file) as it goes. Raises ReplayError where sending
-    fails, and what stops a worker.
+    It calls done(what a shard put out) as it goes. Raises ReplayError where sending fails, and what stops a worker.
     """
     context = multiprocessing.get_context("spawn")
     ends: multiprocessing.SimpleQueue[list[int] | str] = context.SimpleQueue()
@@ -38,7 +35,7 @@ def follow(settings: Settings, layout: Layout, lake: Lake, path: Path, progress:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     async def until_end(worker: Worker) -> bool:
-        worker.on_output = lambda output: progress(int(np.count_nonzero(output.columns.event_type != TICK)))
+        worker.on_output = done
         while ends.empty():
             if not sender.is_alive() and ends.empty():
                 raise ReplayError("the process that sends the records ended early")

@@ -17,7 +17,7 @@ from streams.compiling import ensure_kernels
 from streams.producing import check_empty, produce
 from streams.record_files import count_records
 from streams.replay import follow
-from streams.runs import Done, echo_done, record_file
+from streams.runs import Counts, Done, echo_done, record_file
 from streams.settings import NOT_EMBEDDED, Settings, fields
 from streams.show import progress_bar, stopwatch
 from streams.topics import ensure_topics
@@ -57,12 +57,12 @@ def run_replay(file: Path, sql: str | None, settings: Settings, *, embedded: boo
                 "the settings of this replay"
             )
             return
-        worked, seconds = replay_records(records, settings)
-    echo_done(worked, seconds, settings.lake)
+        counts, seconds = replay_records(records, settings)
+    echo_done(counts, seconds, settings.lake)
 
 
-def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
-    """Send a file of records and work through it; returns (its records, seconds). The topics are there and empty."""
+def replay_records(records: Path, settings: Settings) -> tuple[Counts, float]:
+    """Send a file of records and work through it; returns (what it held, seconds). The topics are there and empty."""
     ensure_kernels()
     count = count_records(records)  # before there is a lake: what is no file of records makes none
     catalogue = read_catalogue(settings.catalogue)
@@ -72,4 +72,4 @@ def replay_records(records: Path, settings: Settings) -> tuple[int, float]:
     with progress_bar("replay", count) as progress, stopwatch() as seconds:
         done = Done(progress)
         follow(settings, layout, lake, records, done.add)
-        return done.records, seconds()
+        return done.counts, seconds()

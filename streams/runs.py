@@ -7,10 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
+from typing import Final, NamedTuple
 
+import numpy as np
 import rich_click as click
 
+from models.columns import BAD, TICK, UNKNOWN
+from models.outputs import BatchOutput
 from streams.sources import write_records
+
+WHY: Final = "FROM bad_rows_by_reason"
+WHICH: Final = "SELECT event, count(*) AS events FROM events WHERE status = 'unknown' GROUP BY event ORDER BY event"
 
 
 @contextmanager
@@ -26,22 +33,48 @@ def record_file(file: Path, sql: str | None) -> Iterator[Path]:
 
 
 class Done:
-    """The records of the file that are done, on a progress bar; several threads may add."""
+    """The records of the file that are done, on a progress bar; several threads may add what their shards put out."""
 
     def __init__(self, progress: Callable[[int], None]) -> None:
         self._progress = progress
-        self._added: list[int] = []
+        self._added: list[Counts] = []
 
-    def add(self, records: int) -> None:
-        self._added.append(records)
-        self._progress(records)
+    def add(self, output: BatchOutput) -> None:
+        counts = Counts.of(output)
+        self._added.append(counts)
+        self._progress(counts.records)
 
     @property
-    def records(self) -> int:
-        return sum(self._added)
+    def counts(self) -> Counts:
+        return Counts(*map(sum, zip(NONE, *self._added, strict=True)))
 
 
-def echo_done(records: int, seconds: float, lake: str) -> None:
-    """Say that a run is over, how fast it was, and what to do next."""
-    rate = f"{records:,} records in {seconds:.1f} s ({records / seconds:,.0f}/s)"
-    click.echo(f"{rate}. Next: zhice sql --lake {quote(lake)}")
+class Counts(NamedTuple):
+    """How many records there were, ticks aside, and what of them changes nothing."""
+
+    records: int
+    bad_rows: int
+    unknown: int
+
+    @classmethod
+    def of(cls, output: BatchOutput) -> Counts:
+        types = output.columns.event_type
+        return cls(*(int(np.count_nonzero(one)) for one in (types != TICK, types == BAD, types == UNKNOWN)))
+
+
+NONE = Counts(0, 0, 0)
+
+
+def echo_done(counts: Counts, seconds: float, lake: str) -> None:
+    """Say that a run is over, how fast it was, what of it counted for nothing, and what to do next."""
+    rate = f"{counts.records:,} records in {seconds:.1f} s ({counts.records / seconds:,.0f}/s)"
+    if not counts.records:
+        click.echo(f"{rate}: the file holds none, or the query makes none of it")
+        return
+    asks = f"zhice sql --lake {quote(lake)}"
+    click.echo(f"{rate}. Next: {asks}")
+    if counts.bad_rows:
+        click.echo(f"{counts.bad_rows:,} of them are bad rows. Why: {asks} {quote(WHY)}")
+    if counts.unknown:
+        undeclared = f"{counts.unknown:,} of them are events that the catalogue does not declare"
+        click.echo(f"{undeclared}. Which: {asks} {quote(WHICH)}")

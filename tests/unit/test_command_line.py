@@ -187,3 +187,25 @@ def test_a_mistake_is_told_without_importing_the_rest(tmp_path: Path) -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["1", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("", ["0 records in", "the file holds none, or the query makes none of it"]),
+        ("good", ["1 records in"]),
+        ("good bad bad", ["3 records in", "2 of them are bad rows. Why: zhice sql"]),
+        ("undeclared", ["1 records in", "1 of them are events that the catalogue does not declare. Which: zhice sql"]),
+    ],
+)
+def test_a_backtest_says_what_counted_for_nothing(lines: str, said: list[str], tmp_path: Path) -> None:
+    """And how to see it, by a command that runs as it stands."""
+    good = {"event": "login", "customer_id": "c", "channel": "app", "event_time": START}
+    made = {"good": good, "bad": good | {"channel": 5}, "undeclared": good | {"event": "nothing"}}
+    events = [made[line] | {"event_id": str(number)} for number, line in enumerate(lines.split())]
+    (file := tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, events)))
+    result = called("backtest", str(file), "--catalogue", str(SMALL), "--lake", str(tmp_path / "my lake"))
+    assert result.exit_code == 0 and all(text in result.output for text in said), result.output
+    asks = [shlex.split(line.partition(": zhice ")[2]) for line in result.output.splitlines() if ": zhice " in line]
+    assert len(asks) == (len(said) if lines else 0)
+    assert all(called(*words).exit_code == 0 for words in asks)
