@@ -32,11 +32,16 @@ MS_2000, MS_9999 = 946_684_800_000, 253_370_764_800_000
 MAX_ROWS = 200  # of a query, in a terminal; JSON has all
 GROUPED_FROM = 10_000  # a year is no amount
 LEGIBLE_CELLS, BORDER_CELLS = 4, 3  # of a column: less is no text to read; what is between two
+NO_SUCH_YEAR = "a time of the answer is not in the years 1 to 9999 of the lake's time zone: cast it, as in at::VARCHAR"
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
 class NoCustomerError(UserError):
     """The lake knows no such customer."""
+
+
+class TimeError(UserError):
+    """A time that Python cannot hold; the message says what to do."""
 
 
 class _Console(Console):
@@ -77,7 +82,7 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def show_query(lake: str, query: str | None, as_json: bool) -> None:
-    """Print the answer of a query, or the tables and views. Raises NoLakeError, duckdb.Error."""
+    """Print the answer of a query, or the tables and views. Raises NoLakeError, TimeError, duckdb.Error."""
     with connect(lake) as connection:
         if query is None:
             query = "SELECT view_name AS name FROM duckdb_views() WHERE NOT internal ORDER BY name"
@@ -93,11 +98,14 @@ def show_query(lake: str, query: str | None, as_json: bool) -> None:
 
 
 def fetched(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object] = ()) -> Answer:
-    """The names of the columns, and the rows."""
+    """The names of the columns, and the rows. Raises TimeError."""
 
     def ask() -> Answer:
         answer = connection.execute(query, values)
-        return [column[0] for column in answer.description or ()], answer.fetchall()
+        try:
+            return [column[0] for column in answer.description or ()], answer.fetchall()
+        except OverflowError:
+            raise TimeError(NO_SUCH_YEAR) from None
 
     return interruptible(connection, ask)
 

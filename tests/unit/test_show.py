@@ -73,6 +73,16 @@ def test_numbers_of_a_query_are_as_they_are(lake: str) -> None:
     assert "│ 2024 │ 1234567 │ 1234.50 │" in shown
 
 
+@pytest.mark.parametrize("value", ["TIME", "[TIME]", "{'a': TIME}"])
+@pytest.mark.parametrize(("zone", "at"), [("Asia/Shanghai", "9999-12-31 23:59"), ("America/Lima", "0001-01-01 00:00")])
+def test_a_time_that_python_cannot_hold_is_one_line(zone: str, at: str, value: str, lake: str) -> None:
+    time = f"TIMESTAMPTZ '{at}+00'"
+    query = f"SET TimeZone = '{zone}'; SELECT {value.replace('TIME', time)} AS at"
+    result = CliRunner().invoke(main, ["sql", "--lake", lake, query])
+    assert result.exit_code == 1 and result.output.startswith("zhice: a time of the answer is not in the years")
+    assert "00" in printed("sql", "--lake", lake, query.replace(" AS at", "::VARCHAR AS at"))
+
+
 def test_columns_of_one_name_are_all_in_the_json(lake: str) -> None:
     query = "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a"
     assert json.loads(printed("sql", "--lake", lake, "--json", query)) == [{"a": 1, "a_1": 2, "a_1_1": 3, "a_2": 4}]
