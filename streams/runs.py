@@ -74,7 +74,7 @@ def echo_done(counts: Counts, seconds: float, lake: str) -> None:
     asks = f"zhice sql --lake {quote(lake)}"
     click.echo(f"{rate}. Next: {asks}")
     if counts.bad_rows:
-        click.echo(f"{counts.bad_rows:,} of them are bad rows. Why: {asks} {quote(WHY)}")
+        click.echo(f'{counts.bad_rows:,} of them are bad rows. Why: {asks} "{WHY}"')
     if counts.unknown:
         undeclared = f"{counts.unknown:,} of them are events that the catalogue does not declare"
-        click.echo(f"{undeclared}. Which: {asks} {quote(WHICH)}")
+        click.echo(f'{undeclared}. Which: {asks} "{WHICH}"')
