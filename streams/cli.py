@@ -1,9 +1,10 @@
 """The command line. Commands parse options, call one function of a module, and print; errors are one line that says
-what to do, with exit code 1 (2 for wrong usage, 130 for Ctrl-C, 141 in a shell where nobody reads on)."""
+what to do, with exit code 1 (2 for wrong usage, 130 for Ctrl-C, 143 for SIGTERM, 141 in a shell where nobody reads
+on)."""
 
 from __future__ import annotations
 
-import atexit
+import errno
 import os
 import signal
 import sys
@@ -18,12 +19,13 @@ from click.shell_completion import get_completion_class
 from models.errors import UserError
 from streams import settings as worker_settings
 from streams.options import refuse, setting_options
+from streams.start import INTERRUPTED, STOPPED, run  # noqa: F401  console scripts of before call it here
 
 CATALOGUE = setting_options("catalogue")
 KEEP_HOURS = 168  # as Delta has it
-INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 LAKE = setting_options("lake")
 OF_A_PATH = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)  # one that was given
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a disk or a device that takes no more
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -38,32 +40,34 @@ class Zhice(click.RichGroup):
         except BrokenPipeError:
             _end_unread()
         except KeyboardInterrupt:
-            click.echo("zhice: stopped", err=True)
+            click.echo(STOPPED, err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
-            if not _is_for_users(error):
-                raise
-            click.echo(f"zhice: {error}", err=True)
-            ctx.exit(getattr(error, "exit_code", 1))
+            ctx.exit(tell(error))
+
+
+def tell(error: Exception) -> int:
+    """Say what is wrong in one line; returns the exit code. Raises the error where no user can mend it."""
+    if not _is_for_users(error):
+        raise error
+    click.echo(f"zhice: {_in_words(error)}", err=True)
+    return getattr(error, "exit_code", 1)
 
 
 def _is_for_users(error: Exception) -> bool:
     """Whether who typed the command can mend it; other errors are worth their traceback."""
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return True
     duckdb = sys.modules.get("duckdb")  # what was not imported has raised nothing, and would take 0.1 s
     return isinstance(error, (UserError, *OF_A_PATH)) or bool(duckdb and isinstance(error, duckdb.Error))
 
 
-def run() -> None:
-    """`main` as a process of its own, which ends when that does: freeing all it imported would take it 0.4 s."""
-    try:
-        main()
-    except SystemExit as end:
-        if not isinstance(end.code, int):
-            raise
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(end.code)
+def _in_words(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.filename is None:
+        return f"cannot write: {error.strerror}" if error.errno in UNWRITABLE else str(error)
+    return f"{error.filename}: {error.strerror}"
 
 
 def _end_unread() -> None:

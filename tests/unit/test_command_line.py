@@ -125,6 +125,23 @@ def test_a_command_that_nobody_reads_ends_as_others_do(words: str) -> None:
     assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
+RUN = [sys.executable, "-c", "from streams.start import run; run()"]
+
+
+@pytest.mark.parametrize("words", ["catalogue show", "schema", "sql --help", "--help", "completion zsh"])
+def test_what_cannot_be_written_is_one_line(words: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*RUN, *words.split()], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "zhice: cannot write: No space left on device\n")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_a_narrow_encoding_has_a_mark_for_what_it_lacks(encoding: str) -> None:
+    variables = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run([*RUN, "catalogue", "show"], capture_output=True, env=variables, check=False)
+    assert (done.returncode, done.stderr) == (0, b"") and b"?" in done.stdout
+
+
 @pytest.mark.parametrize("customers", [1, 2, 5])
 @pytest.mark.parametrize("events", [0, 1, 20])
 def test_the_smallest_banks_are_simulated(events: int, customers: int, tmp_path: Path) -> None:
@@ -156,7 +173,7 @@ def test_a_backtest_counts_the_records_of_the_file(tmp_path: Path) -> None:
 
 def test_a_command_ends_in_order() -> None:
     """Though the process ends at once: what was printed is read, and exit functions run."""
-    program = "import atexit; from streams.cli import run; atexit.register(print, 'over'); run()"
+    program = "import atexit; from streams.start import run; atexit.register(print, 'over'); run()"
     command = [sys.executable, "-c", program, "completion", "zsh"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,12 +18,12 @@ from models.layout import Layout
 from sinks.writer import Lake
 from streams import replay
 from streams.broker import free_port
-from streams.cli import INTERRUPTED
 from streams.producing import ReplayError
 from streams.settings import Settings
+from streams.start import INTERRUPTED, TERMINATED
 from tests.forked import Forked
 from tests.small_logs import small_catalogue
-from tests.workers import ended, tail, wait_for
+from tests.workers import ended, start, tail, wait_for
 
 ENDLESS = "SELECT count(*) AS c FROM range(1000000000000) WHERE hash(range) = 5"
 STOPS_IN_S = 30  # on a busy machine; the query would take hours
@@ -37,6 +39,43 @@ def test_a_query_ends_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(STOPS_IN_S) == INTERRUPTED
     assert tail(log) == "zhice: stopped\n"
+
+
+BACKGROUND = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "  # where a shell has no Ctrl-C for it
+
+
+@pytest.mark.parametrize("shell", ["", BACKGROUND])
+def test_sigterm_tidies_up_as_ctrl_c_does(shell: str, tmp_path: Path) -> None:
+    (source := tmp_path / "source.csv").write_text("one\n1\n")
+    (folder := tmp_path / "tmp").mkdir()
+    words = ["backtest", str(source), "--sql", ENDLESS, "--lake", str(tmp_path / "lake")]
+    command = ["-c", f"{shell}from streams.start import run; run()", *words]
+    with ended(start(command, log := tmp_path / "log", TMPDIR=str(folder))) as process:
+        wait_for(lambda: any(folder.iterdir()), "the query begins", 20, log)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOPS_IN_S) == TERMINATED
+    assert tail(log) == "zhice: stopped\n" and not any(folder.iterdir())
+
+
+IMPORTING = """
+import signal, sys
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "rich_click":
+            signal.raise_signal(signal.SIG)
+
+sys.meta_path.insert(0, Finder())
+from streams.start import run
+run()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", INTERRUPTED), ("SIGTERM", TERMINATED)])
+def test_a_signal_before_there_is_a_command_is_one_line(number: str, code: int) -> None:
+    program = [sys.executable, "-c", IMPORTING.replace("SIG)", f"{number})"), "sql"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "zhice: stopped\n")
 
 
 def test_the_process_that_sends_leaves_ctrl_c_to_the_one_that_began_it(
