@@ -29,6 +29,6 @@ def read_catalogue(path: str | Path = "") -> Catalogue:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")  # some editors write a BOM before the first line
     except UnicodeDecodeError as error:
         raise NoCatalogueError(f"{file} is no text in UTF-8: {error.reason} at byte {error.start}") from None

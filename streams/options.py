@@ -25,10 +25,17 @@ def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
                 envvar=settings.ENV_PREFIX + name.upper(),
                 type=click.Choice(choices) if choices else type(default),
                 help=help_,
+                callback=_checked if name == "lake" else None,
             )(function)
         return function
 
     return decorate
+
+
+def _checked(_context: click.Context, _parameter: click.Parameter, lake: str) -> str:
+    """Commands that read no other setting need a lake as well. Raises SettingsError."""
+    settings.check_lake(lake)
+    return lake
 
 
 def _flag(name: str) -> str:

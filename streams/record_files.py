@@ -8,6 +8,7 @@ also where `received_at` is no time that can be); any other record is wrapped as
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,13 +204,25 @@ def _with_odd(path: Path, numbers: Ints, records: Records, odd: NDArray[np.int64
         try:
             records.timestamp[row], key, value = _record(records.values.value(row))
         except ValueError as error:  # msgspec's and Unicode's errors are
-            raise RecordFileError(f"{path}:{numbers[row]}: {error}; wrap what is no event as $record") from None
+            why = _why(records.values.value(row) or b"", error)
+            raise RecordFileError(f"{path}:{numbers[row]}: {why}; wrap what is no event as $record") from None
         keys.append(key)
         values.append(value)
     added, first = Texts.of(keys + values), len(records.data)
     records.key_start[odd], records.value_start[odd] = first + added.start.reshape(2, -1)
     records.key_size[odd], records.value_size[odd] = added.size.reshape(2, -1)
     return records._replace(data=np.concatenate([records.data, added.data]))
+
+
+def _why(line: bytes, error: ValueError) -> str:
+    """Why a line cannot be read; of half a surrogate pair msgspec says other things, each time."""
+    try:
+        json.dumps(json.loads(line), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "an escape from \\ud800 to \\udfff without its other half is no valid Unicode"
+    except (ValueError, RecursionError):
+        pass  # no JSON in other ways
+    return str(error)
 
 
 def _record(line: bytes) -> tuple[int, Any, Any]:

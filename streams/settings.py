@@ -179,6 +179,7 @@ def _in_words(message: str) -> str:
 def _check(settings: Settings) -> None:
     """Raises SettingsError for what cannot be used, or would silently have no effect, though its type is right."""
     brokers(settings.broker)
+    check_lake(settings.lake)
     if settings.http:
         endpoint("--http", settings.http)
     if settings.http_token and not settings.http:
@@ -192,6 +193,12 @@ def _check(settings: Settings) -> None:
             f"--checkpoint-s {settings.checkpoint_s:g} is more than --checkpoint-max-s {settings.checkpoint_max_s:g}, "
             "so it would have no effect: the least time cannot be more than the most"
         )
+
+
+def check_lake(folder: str) -> None:
+    """Raises SettingsError for no name at all: the folder that somebody happens to be in is no lake."""
+    if not folder:
+        raise SettingsError(f"--lake is empty: name a folder, as in --lake {Settings().lake}")
 
 
 def brokers(text: str) -> list[tuple[str, int]]:

@@ -5,6 +5,7 @@ The whole run is planned in numpy first (who does what when, and what it moves),
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -92,6 +93,8 @@ def write_file(
     write = {**dict.fromkeys(LINES, _write_lines), ".parquet": _write_parquet}.get(path.suffix)
     if write is None:
         raise SimulationError(f"{path}: a file of records ends in .jsonl, .ndjson or .parquet")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(path.parent))
     planned = plan(settings)
     unfinished = path.with_name(path.name + ".part")
     try:
@@ -154,7 +157,7 @@ def _check(settings: SimulationSettings) -> None:
             f"a simulation needs at least 1 customer, 1 to {MAX_DAYS:,} days, 0 or more events, and a seed from 0 on"
         )
     shares = (settings.late, settings.duplicates, settings.broken)
-    if min(shares) < 0 or max(shares) > 1 or settings.duplicates + settings.broken >= 1:
+    if not all(0 <= share <= 1 for share in shares) or settings.duplicates + settings.broken >= 1:
         raise SimulationError("late, duplicates and broken are shares from 0 to 1; the latter two together less than 1")
 
 

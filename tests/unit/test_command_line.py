@@ -27,7 +27,7 @@ def called(*words: str) -> Result:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("simulate FOLDER/nowhere/bank.jsonl", "No such file or directory"),
+        ("simulate FOLDER/nowhere/bank.jsonl", "nowhere: there is no such folder"),
         ("simulate FOLDER/bank.parquet --answers", "answers are added at the end"),
         ("demo --dir FOLDER", "holds files that no demo made"),
         ("backtest FOLDER/some.csv", "for others give --sql"),
@@ -47,6 +47,11 @@ def test_what_is_wrong_is_one_line(words: str, said: str, tmp_path: Path) -> Non
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result.exception
     assert said in result.output and result.output.count("zhice:") == 1
     assert "Traceback" not in result.output
+
+
+def test_a_catalogue_may_begin_with_a_bom(tmp_path: Path) -> None:
+    (file := tmp_path / "small.toml").write_bytes(b"\xef\xbb\xbf" + SMALL.read_bytes())
+    assert called("catalogue", "check", str(file)).output == called("catalogue", "check", str(SMALL)).output
 
 
 @pytest.mark.parametrize(
@@ -97,6 +102,17 @@ def test_a_wrong_setting_is_wrong_usage(words: str, said: str) -> None:
     assert said in result.output and result.output.count("zhice:") == 1
 
 
+@pytest.mark.parametrize("command", ["worker", "replay FILE", "backtest FILE", "sql", "verify", "compact", "profile c"])
+def test_a_lake_has_a_name(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that one is in would be filled."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # a worker's own, which is not for this process
+    (file := tmp_path / "bank.jsonl").touch()
+    result = called(*command.replace("FILE", str(file)).split(), "--lake", "")
+    assert result.exit_code == 2 and "--lake is empty: name a folder" in result.output, result.output
+    assert list(tmp_path.iterdir()) == [file]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -104,6 +120,8 @@ def test_a_wrong_setting_is_wrong_usage(words: str, said: str) -> None:
         ("simulate FOLDER/bank.jsonl --seed -1", "a seed from 0 on"),
         (f"simulate FOLDER/bank.jsonl --days {MAX_DAYS + 1}", f"1 to {MAX_DAYS:,} days"),
         ("simulate FOLDER/bank.jsonl --late 2", "shares from 0 to 1"),
+        ("simulate FOLDER/bank.jsonl --late nan", "shares from 0 to 1"),
+        ("simulate FOLDER/bank.jsonl --broken nan", "shares from 0 to 1"),
         ("demo --dir FOLDER/demo --customers 0", "at least 1 customer"),
         ("simulate FOLDER/bank.csv", "a file of records ends in"),
     ],

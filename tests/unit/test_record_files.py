@@ -288,3 +288,10 @@ def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordFileError, match="ends in"):
         read(tmp_path / "log.csv")
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\ud800x", "\\ud800\\u0041", "\\udc00", "a\\udbff text"])
+def test_half_a_surrogate_pair_is_told_as_such(text: str, tmp_path: Path) -> None:
+    (path := tmp_path / "log.jsonl").write_text(f'{{"event_time": 1, "customer_id": "{text}"}}\n')
+    with pytest.raises(RecordFileError, match=r"log\.jsonl:1: an escape .* is no valid Unicode"):
+        list(read_records(path))

@@ -42,6 +42,7 @@ def test_what_is_no_list_of_brokers_is_refused(broker: str) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
+        ({"lake": ""}, "--lake is empty: name a folder, as in --lake .zhice/lake"),
         ({"http": "foo"}, "--http foo: give HOST:PORT"),
         ({"http": "99999"}, "--http 99999: give HOST:PORT"),
         ({"http": "0"}, "--http 0: give HOST:PORT"),
