@@ -8,12 +8,14 @@ from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec.structs import replace
 
 from models.events import MAX_EVENT_BYTES
 
 MAX_DEPTH: Final = 256  # of nested arrays and objects; far below where a JSON parser runs out of stack
 MAX_DETAIL_CHARS: Final = 200
+MAX_PUBLISHED_BYTES: Final = 1 << 20  # of a key, and of a value, on the topic of bad rows; the lake has every byte
 PROCESSOR: Final = "zhice"
 VERSION: Final = 2  # of the checks: grows when they accept or reject something else
 
@@ -50,7 +52,8 @@ class Failure(NamedTuple):
 class BadRow(Struct, frozen=True, kw_only=True, gc=False):
     """An input that is no valid event, with the reason and where it came from.
 
-    In JSON, `key` and `value` are base64 of the bytes as they came.
+    In JSON, `key` and `value` are base64 of the bytes as they came. Of one that is larger than 1 MiB the topic has the
+    first MiB, and `key_bytes` or `value_bytes` says how large it is; the lake has every byte.
     """
 
     processor: str = PROCESSOR
@@ -64,6 +67,16 @@ class BadRow(Struct, frozen=True, kw_only=True, gc=False):
     timestamp: Annotated[int, Meta(description="Of the record: ms since the epoch, UTC.")]
     key: bytes | None
     value: bytes | None
+    key_bytes: Annotated[int | UnsetType, Meta(description="Size of the key, where `key` is cut.")] = UNSET
+    value_bytes: Annotated[int | UnsetType, Meta(description="Size of the value, where `value` is cut.")] = UNSET
+
+    def published(self) -> BadRow:
+        """As the topic has it: itself, or cut where it would be larger than a broker takes."""
+        cut: dict[str, bytes | int] = {}
+        for name, text in (("key", self.key), ("value", self.value)):
+            if text and len(text) > MAX_PUBLISHED_BYTES:
+                cut |= {name: text[:MAX_PUBLISHED_BYTES], f"{name}_bytes": len(text)}
+        return replace(self, **cut) if cut else self
 
 
 class _Object(Struct):

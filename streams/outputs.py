@@ -11,12 +11,13 @@ import msgspec
 import numpy as np
 import xxhash
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, UnknownError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
 from models import decision_records, transition_records
 from models.catalogue import Catalogue
+from models.errors import UserError
 from models.outputs import BatchOutput
 from models.records import TICK_HEADER, Records
 from models.texts import Texts
@@ -37,12 +38,23 @@ Item = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]  # key, value,
 _encode = msgspec.json.Encoder().encode
 
 
+class TooLargeError(UserError):
+    """A topic takes no batch that is so large, however often it is sent: the worker ends, and says what to do."""
+
+    def __init__(self, topic: str, bytes_: int) -> None:
+        super().__init__(
+            f"{topic} takes no record batch of {bytes_:,} bytes: raise its max.message.bytes in Kafka to at least that "
+            "and start the worker again. Nothing is lost: it goes on from its last checkpoint"
+        )
+
+
 class Sent(NamedTuple):
-    """A batch on its way."""
+    """A batch on its way; `bytes` before it is compressed."""
 
     topic: str
     partition: int
     records: int
+    bytes: int
     acknowledged: asyncio.Future[RecordMetadata]
 
 
@@ -88,8 +100,8 @@ class Outputs:
             acts = made.triggers()
             triggers = decision_records.records_of(acts, self._of_decisions, clock, triggers=True)
             await self.send_records(topic("triggers"), partition, triggers, self._cloud_events.headers(acts))
-        bad_rows = [(row.key, _encode(row), []) for row in output.columns.bad_rows]
-        await self.send(topic("bad-rows"), partition, clock, bad_rows)
+        bad_rows = [row.published() for row in output.columns.bad_rows]
+        await self.send(topic("bad-rows"), partition, clock, [(row.key, _encode(row), []) for row in bad_rows])
 
     async def send(self, topic: str, partition: int, timestamp: int, items: Sequence[Item]) -> None:
         """Send records in as few batches as fit, but for those that were sent before; timestamp: ms."""
@@ -108,7 +120,7 @@ class Outputs:
             records, headers = records.take(which), headers.take(which) if headers.count else headers
         with self.troubles.named("the broker", "the broker does not take what the worker sends"):
             for batch in batches_of(records, headers):
-                self._sent[partition].append(await _send_batch(self.producer, batch, topic, partition))
+                self._sent[partition].append(await send_batch(self.producer, batch, topic, partition))
 
     async def send_tick(self, partition: int, timestamp: int) -> None:
         """Send the time, ms, to a partition of the events topic."""
@@ -119,10 +131,12 @@ class Outputs:
         return self._sent.pop(partition, [])
 
     async def settle(self, sent: list[Sent]) -> None:
-        """Wait until all of it is acknowledged. Raises KafkaError for what failed; it then counts as not sent."""
+        """Wait until all of it is acknowledged. Raises KafkaError, TooLargeError for what failed; it then counts as not
+        sent.
+        """
         with self.troubles.named("the broker", "the broker does not acknowledge what the worker sent"):
             for number, one in enumerate(sent, 1):
-                metadata = await acknowledgement(one.acknowledged)
+                metadata = await taken(one)
                 if metadata.offset >= 0:  # unknown where the broker had it already
                     self.ends[one.topic, one.partition] = metadata.offset + one.records
                 if number % SETTLED == 0:
@@ -154,20 +168,28 @@ async def send_items(
     sent, builder = [], producer.create_batch()
     for key, value, headers in items:
         if builder.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
-            sent.append(await _send_batch(producer, builder, topic, partition))
+            sent.append(await send_batch(producer, builder, topic, partition))
             builder = producer.create_batch()
             builder.append(key=key, value=value, timestamp=timestamp, headers=headers)
     if builder.record_count():
-        sent.append(await _send_batch(producer, builder, topic, partition))
+        sent.append(await send_batch(producer, builder, topic, partition))
     return sent
 
 
 async def deliver(
     producer: AIOKafkaProducer, topic: str, partition: int, timestamp: int, items: Iterable[Item]
 ) -> None:
-    """`send_items`, and wait until the broker has acknowledged them. Raises KafkaError."""
+    """`send_items`, and wait until the broker has acknowledged them. Raises as `taken`."""
     sent = await send_items(producer, topic, partition, timestamp, items)
-    await asyncio.gather(*(acknowledgement(one.acknowledged) for one in sent))
+    await asyncio.gather(*map(taken, sent))
+
+
+async def taken(sent: Sent) -> RecordMetadata:
+    """What the broker says of a batch. Raises KafkaError, and TooLargeError for what it will never take."""
+    try:
+        return await acknowledgement(sent.acknowledged)
+    except MessageSizeTooLargeError:
+        raise TooLargeError(sent.topic, sent.bytes) from None
 
 
 async def acknowledgement(future: asyncio.Future[RecordMetadata]) -> RecordMetadata:
@@ -182,10 +204,12 @@ async def acknowledgement(future: asyncio.Future[RecordMetadata]) -> RecordMetad
     return future.result()
 
 
-async def _send_batch(producer: AIOKafkaProducer, builder: BatchBuilder, topic: str, partition: int) -> Sent:
+async def send_batch(producer: AIOKafkaProducer, builder: BatchBuilder, topic: str, partition: int) -> Sent:
+    """Hand a batch to the producer; while it takes none, for the broker is away, this waits."""
+    bytes_ = builder.size()
     while True:
         try:
             acknowledged = await producer.send_batch(builder, topic, partition=partition)
         except KafkaTimeoutError:  # the batch before it still waits for the broker; this one was not queued
             continue
-        return Sent(topic, partition, builder.record_count(), acknowledged)
+        return Sent(topic, partition, builder.record_count(), bytes_, acknowledged)

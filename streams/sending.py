@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
@@ -91,14 +91,3 @@ async def send_log(producer: AIOKafkaProducer, topic: str, partition: int, log: 
                 f"{first} has {sent.offset}. Does a worker send ticks to it (start it with --tick-ms 0), or did the "
                 "broker start again meanwhile?"
             )
-
-
-async def send_records(
-    producer: AIOKafkaProducer, topic: str, partition: int, records: Records, *, transactional: bool = False
-) -> list[asyncio.Future[Any]]:
-    """Hand records to a producer; a future for each batch, done when the broker has acknowledged it.
-
-    transactional: whether the producer is.
-    """
-    batches = batches_of(records, transactional=transactional)
-    return [await producer.send_batch(batch, topic, partition=partition) for batch in batches]

@@ -19,8 +19,8 @@ from aiokafka.structs import OffsetAndMetadata
 import models.records
 from models.errors import UserError
 from streams import clients, steps
-from streams.outputs import Item, Outputs, acknowledgement, deliver
-from streams.sending import send_records
+from streams.outputs import Item, Outputs, deliver, send_batch, taken
+from streams.sending import batches_of
 from streams.settings import Settings
 from streams.steps import Step
 
@@ -191,10 +191,11 @@ class PlainLog:
 
 
 async def send_on(producer: AIOKafkaProducer, topic: str, strays: Sequence[Stray], *, transactional: bool) -> None:
-    """Send strays to their partitions, in order, and wait until the broker has acknowledged them. Raises KafkaError."""
+    """Send strays to their partitions, in order, and wait until the broker has acknowledged them. Raises as `taken`."""
     for partition, records in strays:
-        sent = await send_records(producer, topic, partition, records, transactional=transactional)
-        await asyncio.gather(*map(acknowledgement, sent))
+        batches = batches_of(records, transactional=transactional)
+        sent = [await send_batch(producer, batch, topic, partition) for batch in batches]
+        await asyncio.gather(*map(taken, sent))
 
 
 def read_noted(headers: Iterable[tuple[str, bytes]]) -> Noted:

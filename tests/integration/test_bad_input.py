@@ -11,8 +11,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from kafka import KafkaProducer
 
-from models.bad_rows import PROCESSOR, VERSION, BadRow, Reason
+from models.bad_rows import MAX_PUBLISHED_BYTES, PROCESSOR, VERSION, BadRow, Reason
 from models.events import MAX_EVENT_BYTES, MAX_ID_CHARS
 from models.layout import Layout
 from models.records import Record, Records
@@ -23,7 +24,8 @@ from streams.replay import follow
 from streams.routing import Router
 from streams.settings import Settings
 from streams.topics import ensure_topics
-from tests.brokers import has_transactions
+from tests import workers
+from tests.brokers import Broker, has_transactions
 from tests.integration.worked import records_on
 
 pytestmark = pytest.mark.kafka
@@ -75,6 +77,7 @@ def broken(number: int, kind: int) -> Row:
 
 
 KINDS = 16
+WAIT_S = 60
 
 
 def run(rows: list[Row], broker: Any, prefix: str, folder: Path) -> tuple[Settings, list[Row]]:
@@ -134,7 +137,8 @@ def test_every_kind_and_a_burst(broker: Any, topic_prefix: str, tmp_path: Path) 
 
 def assert_published(settings: Settings) -> None:
     """`bad-rows` holds what the lake holds, each once: as JSON, under the record's key, in the record's partition."""
-    columns = [field for field in BadRow.__struct_fields__ if field not in ("processor", "version")]
+    other = ("processor", "version", "key_bytes", "value_bytes")
+    columns = [field for field in BadRow.__struct_fields__ if field not in other]
     with connect(settings.lake) as lake:
         names = ", ".join(f'"{name}"' for name in columns)
         source = "SELECT *, epoch_ms(record_time) AS timestamp FROM bad_rows"
@@ -156,3 +160,28 @@ def test_ten_percent_broken_in_100_000(broker: Any, topic_prefix: str, tmp_path:
         rows[number] = broken(number, kinds[number % len(kinds)])
     settings, rows = run(rows, broker, topic_prefix, tmp_path)
     assert_kept(settings, rows, bad)
+
+
+def test_what_is_larger_than_the_topic_takes_costs_only_itself(
+    apache_kafka: Broker, topic_prefix: str, tmp_path: Path
+) -> None:
+    """A broker takes 20 MB that are compressed, and not their base64: the worker began again for ever."""
+    settings = Settings(
+        broker=apache_kafka.address, prefix=topic_prefix, app=topic_prefix, partitions=1, checkpoint_s=0.3,
+        lake=str(tmp_path / "lake"), catalogue=str(SMALL),
+    )  # fmt: skip
+    ensure_topics(settings, keep_forever=True)
+    value, log = b"x" * 20_000_000, tmp_path / "log"
+    producer = KafkaProducer(bootstrap_servers=settings.broker, compression_type="gzip", max_request_size=1 << 25)
+    try:
+        for row in (good(0), (START, b"k", value), good(1)):
+            producer.send(settings.topic("events"), key=row[1], value=row[2], timestamp_ms=row[0]).get(30)
+    finally:
+        producer.close()
+    with workers.ended(workers.start_worker(settings, log)) as worker:
+        workers.wait_for(lambda: workers.archived(settings.lake) == 3, "all are in the lake", WAIT_S, log)
+        workers.stop(worker, log)
+    assert workers.ask(settings.lake, "SELECT value FROM bad_rows") == [(value,)]
+    (record,) = records_on(settings, "bad-rows")
+    row = msgspec.json.decode(record.value, type=BadRow)
+    assert (row.reason, row.value_bytes, row.value) == (Reason.TOO_LARGE, len(value), value[:MAX_PUBLISHED_BYTES])

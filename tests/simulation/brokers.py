@@ -150,6 +150,9 @@ class SimBatch:
     def record_count(self) -> int:
         return len(self.records)
 
+    def size(self) -> int:
+        return 0  # this broker takes batches of any size
+
 
 class SimProducer:
     """aiokafka's AIOKafkaProducer: one batch of a partition on its way at a time, in order."""

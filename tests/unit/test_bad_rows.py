@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from models.bad_rows import BadRow, Reason
+from models.bad_rows import MAX_PUBLISHED_BYTES, BadRow, Reason
 from models.columns import BAD, Field
 from models.events import MAX_AHEAD_MS, MAX_EVENT_BYTES, MAX_EVENT_TIME_MS, MIN_EVENT_TIME_MS
 from models.records import Record, Records
@@ -151,6 +151,25 @@ def test_a_bad_row_in_json_keeps_every_byte() -> None:
     assert text["reason"] == "not_utf8"
     assert (base64.b64decode(text["value"]), base64.b64decode(text["key"])) == (b'\xff\x00"', b"\xfe")
     assert msgspec.json.decode(msgspec.json.encode(row), type=BadRow) == row
+
+
+@pytest.mark.parametrize("size", [0, 1, MAX_PUBLISHED_BYTES])
+def test_what_a_broker_takes_is_published_as_it_is(size: int) -> None:
+    row = bad_row(record(b"\xff" * size, key=b"k" * size))
+    assert row.published() is row
+    assert b"_bytes" not in msgspec.json.encode(row)
+
+
+def test_of_what_is_too_large_the_beginning_is_published_and_its_size() -> None:
+    """As base64 3.2 MB were more than the topic takes: the worker never came past the record."""
+    value, key = b"\xff" * 3_200_000, b"k" * (MAX_PUBLISHED_BYTES + 1)
+    row = bad_row(record(value, key=key))
+    assert (row.key, row.value) == (key, value)  # the lake has every byte
+    published = row.published()
+    assert (published.key, published.key_bytes) == (key[:-1], len(key))
+    assert (published.value, published.value_bytes) == (value[:MAX_PUBLISHED_BYTES], 3_200_000)
+    assert msgspec.json.decode(msgspec.json.encode(published), type=BadRow) == published
+    assert bad_row(record(value)).published().key_bytes is msgspec.UNSET
 
 
 def log(n: int) -> list[Record]:
