@@ -14,6 +14,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from models.errors import UserError
 from models.windows import DAY_MS
 from streams.security import client_options, probe
+from streams.sending import BATCH_BYTES
 from streams.settings import Settings
 
 MIB = 1 << 20
@@ -28,12 +29,16 @@ class TopicError(UserError):
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic's kind (the last part of its name) and its settings."""
+    """A topic's kind (the last part of its name) and its settings.
+
+    least_bytes: of the largest batch that it takes (`max.message.bytes`), or else the worker could not come past one.
+    """
 
     kind: str
     retention_ms: int = 7 * DAY_MS
     compacted: bool = False
     settings: dict[str, str] = field(default_factory=dict)
+    least_bytes: int = BATCH_BYTES
 
     def config(self, keep_forever: bool, replication: int = 1) -> dict[str, str]:
         """Kafka's settings.
@@ -59,8 +64,8 @@ TOPICS = (
     Topic("decisions", 30 * DAY_MS),
     Topic("transitions", 30 * DAY_MS),
     Topic("profiles", compacted=True),
-    # A bad row holds the bytes that came, and says more than they did.
-    Topic("bad-rows", 30 * DAY_MS, settings={"max.message.bytes": str(4 * MIB)}),
+    # A bad row holds the bytes that came, and says more than they did: `bad_rows.MAX_PUBLISHED_BYTES` fit.
+    Topic("bad-rows", 30 * DAY_MS, settings={"max.message.bytes": str(4 * MIB)}, least_bytes=4 * MIB),
     # Small segments: the cleaner leaves alone the one that is written to, and a restart reads all that is there.
     Topic("state", compacted=True, settings={"max.message.bytes": str(8 * MIB), "segment.bytes": str(64 * MIB)}),
 )
@@ -77,27 +82,41 @@ class TopicReport:
 
 
 def ensure_topics(settings: Settings, *, keep_forever: bool = False) -> list[TopicReport]:
-    """Make the topics that are missing, and check those that are there; nothing that exists is changed.
+    """Check the topics that are there, then make those that are missing; nothing that exists is changed.
 
     Raises TopicError where no broker answers or it refuses, SecurityError where it does not let us in,
-    and TopicError where a topic that is there would lose data: another
-    number of partitions, another cleanup policy, a limit of time although `keep_forever` is asked for.
+    and TopicError, before anything is made, where a topic that is there cannot be used: another number of partitions,
+    another cleanup policy, a limit of time although `keep_forever` is asked for, or one of bytes below `least_bytes`.
     """
     if not PREFIX_FORM.fullmatch(settings.prefix):
         raise TopicError(f"--prefix {settings.prefix!r}: use letters, digits, '.', '_' and '-', at most 200")
     wanted = {settings.topic(topic.kind): topic.config(keep_forever, settings.replication) for topic in TOPICS}
     admin = _connect(settings)
     try:
+        _checked(admin, settings, wanted, keep_forever)
         made = _make_missing(admin, settings, wanted)
-        counts = _partition_counts(admin)
-        differences = _differences(admin, {name: wanted[name] for name in wanted if name not in made})
+        differences = _checked(admin, settings, wanted, keep_forever)
     except KafkaError as error:
         raise TopicError(f"topics {settings.prefix}.* cannot be made or read: {_words(error)}") from error
     finally:
         admin.close()
-    _refuse_partitions({name: counts.get(name, 0) for name in wanted}, settings.partitions)
+    return [
+        TopicReport(name, settings.partitions, name in made, () if name in made else differences.get(name, ()))
+        for name in wanted
+    ]
+
+
+def _checked(
+    admin: KafkaAdminClient, settings: Settings, wanted: Mapping[str, dict[str, str]], keep_forever: bool
+) -> dict[str, tuple[str, ...]]:
+    """Of the wanted topics that are there, the differences. Raises TopicError for those that cannot be used."""
+    counts = {name: count for name, count in _partition_counts(admin).items() if name in wanted}
+    _refuse_partitions(counts, settings.partitions)
+    reported = _reported(admin, counts)
+    differences = {name: _unlike(wanted[name], reported[name]) for name in counts}
     _refuse_losses(differences, keep_forever)
-    return [TopicReport(name, counts[name], name in made, differences.get(name, ())) for name in wanted]
+    _refuse_small({settings.topic(topic.kind): topic.least_bytes for topic in TOPICS}, reported)
+    return differences
 
 
 def _connect(settings: Settings) -> KafkaAdminClient:
@@ -137,17 +156,17 @@ def _partition_counts(admin: KafkaAdminClient) -> dict[str, int]:
     return {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics()}
 
 
-def _differences(admin: KafkaAdminClient, wanted: Mapping[str, dict[str, str]]) -> dict[str, tuple[str, ...]]:
-    """Per topic, «setting is x, not y». A broker that does not report a setting has no difference in it."""
-    if not wanted:
+def _reported(admin: KafkaAdminClient, names: Collection[str]) -> dict[str, dict[str, str]]:
+    """Per topic, its settings as far as the broker reports them."""
+    if not names:
         return {}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
-    reported = admin.describe_configs(resources, config_filter="all").get("topic", {})
-    return {name: _unlike(config, reported.get(name) or {}) for name, config in wanted.items()}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    found: dict[str, Any] = admin.describe_configs(resources, config_filter="all").get("topic", {})
+    return {name: {key: entry["value"] for key, entry in (found.get(name) or {}).items()} for name in names}
 
 
-def _unlike(config: Mapping[str, str], reported: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    has = {setting: entry["value"] for setting, entry in reported.items()}
+def _unlike(config: Mapping[str, str], has: Mapping[str, str]) -> tuple[str, ...]:
+    """«setting is x, not y». A broker that does not report a setting has no difference in it."""
     return tuple(
         f"{setting} is {has[setting]}, not {value}"
         for setting, value in config.items()
@@ -180,6 +199,18 @@ def _refuse_losses(differences: Mapping[str, tuple[str, ...]], keep_forever: boo
     wrong = [f"{name}: {text}" for name, texts in differences.items() for text in texts if text.startswith(fatal)]
     if wrong:
         raise TopicError(f"{'; '.join(wrong)}. Records would be lost: use another --prefix, or set it in Kafka")
+
+
+def _refuse_small(least: Mapping[str, int], reported: Mapping[str, Mapping[str, str]]) -> None:
+    """Topics that do not take what a worker may have to send: it could never go on behind that."""
+    limits = {name: int(has["max.message.bytes"]) for name, has in reported.items() if "max.message.bytes" in has}
+    small = [
+        f"{name}: max.message.bytes is {limit}, and at least {least[name]} are needed"
+        for name, limit in limits.items()
+        if limit < least[name]
+    ]
+    if small:
+        raise TopicError(f"{'; '.join(small)}: raise it in Kafka")
 
 
 def _words(error: Exception) -> str:

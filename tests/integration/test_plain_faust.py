@@ -244,7 +244,7 @@ def test_row_4_a_table_counts_twice_after_a_crash(bench: Bench) -> None:
 
 
 def test_row_6_flush_hides_a_send_that_failed(bench: Bench) -> None:
-    """The broker refuses what is too large for a topic. Zhice commits nothing, ends and says why, and goes on when it may."""
+    """The broker refuses what is too large for a topic. Zhice ends and says so, with nothing committed."""
     big, limit = "x" * 5000, 3000
     broken = (b"c0", json.dumps({"event_id": "e3", "more": big}).encode())
     alerts, bad_rows = (bench.settings.topic(kind) for kind in ("alerts", "bad-rows"))
