@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.columns import Columns
+from models.columns import Columns, Field
 from models.decisions import Decisions
 from models.metrics import MetricRows
 from models.texts import Ints, Texts
 from models.transitions import Transitions
+
+ROW_BYTES: Final = 512  # of what came with records, that count as a row of the lake
 
 
 @dataclass(slots=True)
@@ -55,9 +58,19 @@ class BatchOutput:
 
     @property
     def rows(self) -> int:
-        """How many rows it brings the lake, but for bad rows, which count as records, and triggers as decisions."""
+        """How many rows it brings the lake, but for bad rows, which count as records, and triggers as decisions.
+
+        Large records count as more, by their bytes: what waits for a commit is limited by rows.
+        """
+        records = max(len(self.columns), self._record_bytes // ROW_BYTES)
         snapshots = sum(map(len, self.snapshots))
-        return len(self.columns) + len(self.transitions) + len(self.decisions) + snapshots + len(self.metrics)
+        return records + len(self.transitions) + len(self.decisions) + snapshots + len(self.metrics)
+
+    @property
+    def _record_bytes(self) -> int:
+        """Of what may be long in records."""
+        texts = np.maximum(self.columns.size[Field.CONTEXT : Field.KEYS], 0)
+        return int(texts.sum()) + sum(len(row.key or b"") + len(row.value or b"") for row in self.columns.bad_rows)
 
     @classmethod
     def joined(cls, parts: Sequence[BatchOutput]) -> BatchOutput:

@@ -94,6 +94,20 @@ class Records(NamedTuple):
         """Some of the records, in the same buffer."""
         return Records(self.data, *(column[which] for column in self[1:]))  # type: ignore[arg-type]
 
+    def apart(self) -> Records:
+        """The same over a buffer of their own: the stretch of this one in which they lie.
+
+        >>> two = Records.of([Record(0, 0, b"a", b"12"), Record(1, 0, None, b"345")])
+        >>> one = two.take(slice(1, 2)).apart()
+        >>> one.data.tobytes(), one.record(0).value
+        (b'345', b'345')
+        """
+        starts, sizes = (np.concatenate(columns) for columns in zip(self.keys[1:], self.values[1:], strict=True))
+        some = sizes > 0
+        first, end = (int(starts[some].min()), int((starts + sizes)[some].max())) if some.any() else (0, 0)
+        key_start, value_start = (np.maximum(start - first, 0) for start in (self.key_start, self.value_start))
+        return self._replace(data=self.data[first:end].copy(), key_start=key_start, value_start=value_start)
+
     def since(self, offset: int) -> Records:
         """The records from this offset on."""
         if not self.count or self.offset[0] >= offset:

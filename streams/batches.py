@@ -27,6 +27,7 @@ from models.records import Records
 from streams.fetching import RecordsThread
 
 QUEUED_BATCHES: Final = 8  # that wait between fetch and agent; then nothing is fetched
+QUEUED_BYTES: Final = 64 << 20  # of them, likewise
 
 
 class RecordBatch:
@@ -100,12 +101,12 @@ class BatchConsumer(KafkaConsumer):
         self._room.set()
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """All that was fetched from released partitions, once few batches are queued.
+        """All that was fetched from released partitions, once little is queued.
 
         Faust would leave out what it has paused at this moment, as it does late in a rebalance. The next fetch would go
         on behind that: a gap that nothing shows.
         """
-        while len(self._queued) >= QUEUED_BATCHES:
+        while self._is_full():
             self._room.clear()
             await self._room.wait()
         records, _ = await self._wait_next_records(timeout)
@@ -116,6 +117,10 @@ class BatchConsumer(KafkaConsumer):
             if tp in self._next:
                 self._queued.add(record)
                 yield tp, self._to_message(tp, record)
+
+    def _is_full(self) -> bool:
+        waiting_bytes = sum(batch.records.data.nbytes for batch in self._queued)
+        return len(self._queued) >= QUEUED_BATCHES or waiting_bytes >= QUEUED_BYTES
 
     async def release(self, tp: TP, offset: int) -> None:
         """Fetch from a partition, from this offset on; nothing, if it has been taken away or is about to be.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import aiokafka
@@ -39,6 +40,7 @@ from streams import clients
 AIOKAFKA: Final = "0.14.0"
 THREAD_STOP_S: Final = 3.0
 MIN_RECORD_BYTES: Final = 7  # of a record on the wire
+UNPACKED_BYTES: Final = 32 << 20  # of a response for one partition, beyond which its other batches are fetched again
 FETCH_WAIT_MS: Final = 100  # of a fetch that brings nothing; until it is over a broker gets no other one
 DECODERS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
     1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode,
@@ -129,9 +131,11 @@ class RecordsThread(AIOKafkaConsumerThread):
 
 
 def parts_of(records: Records, size: int | None) -> list[Records]:
-    """The records in parts of at most `size`."""
+    """The records in parts of at most `size`, each over its own bytes: one that waits keeps no others in memory."""
     size = size or records.count
-    return [records.take(slice(first, first + size)) for first in range(0, records.count, size)]
+    if records.count <= size:
+        return [records] if records.count else []
+    return [records.take(slice(first, first + size)).apart() for first in range(0, records.count, size)]
 
 
 class _Kept(MemoryRecords):  # type: ignore[misc]
@@ -165,14 +169,19 @@ def _itself(tp: object, batch: Batch) -> Batch:
 
 
 class Batches:
-    """The batches of a response for one partition, in the shape of aiokafka's MemoryRecords."""
+    """The batches of a response for one partition, in the shape of aiokafka's MemoryRecords.
+
+    They end where those that were gone through have more than UNPACKED_BYTES: a megabyte of a response may become
+    gigabytes, and to fetch the others again costs less than to keep them.
+    """
 
     def __init__(self, data: bytes, first_offset: int) -> None:
         self.data, self.first_offset = data, first_offset
+        self.unpacked_bytes = 0
         self._batches, self._at = MemoryRecords(data), 0
 
     def has_next(self) -> bool:
-        return bool(self._batches.has_next())
+        return self.unpacked_bytes <= UNPACKED_BYTES and bool(self._batches.has_next())
 
     def next_batch(self) -> Batch:
         start = self._at
@@ -199,6 +208,7 @@ class Batch:
 
     def __iter__(self) -> Iterator[Batch]:
         if self.count:
+            self.response.unpacked_bytes += len(self.payload)
             yield self
 
     @property
@@ -206,6 +216,7 @@ class Batch:
         """The last that it covers."""
         return int(self._batch.next_offset) - 1
 
+    @cached_property
     def payload(self) -> bytes:
         """Its records, decompressed; empty for one that is not compressed."""
         codec = self._batch.compression_type
@@ -238,7 +249,7 @@ def _unpacked(batches: Sequence[Batch]) -> tuple[Bytes, tuple[Ints, Ints, Ints]]
     size = len(parts[0])
     for batch in batches:
         start, end = batch.start + HEADER_BYTES, batch.end
-        if payload := batch.payload():
+        if payload := batch.payload:
             parts.append(payload)
             start, end = size, size + len(payload)
             size = end

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from models.records import Record, Records
-from streams.batches import QUEUED_BATCHES, BatchConsumer, BatchScheduler, RecordBatch
+from streams.batches import QUEUED_BATCHES, QUEUED_BYTES, BatchConsumer, BatchScheduler, RecordBatch
 from streams.fetching import RecordsThread
 
 EVENTS, OTHER = TP("zhice.events", 1), TP("zhice.events", 2)
@@ -148,7 +148,7 @@ def test_what_is_left_of_a_fetch_when_another_assignment_begins_is_dropped() -> 
     assert fetched(consumer, assign_anew) == [(EVENTS, 8)]
 
 
-def test_nothing_is_fetched_while_many_batches_are_queued() -> None:
+def test_nothing_is_fetched_while_much_is_queued() -> None:
     """Those that were taken, or are of an earlier assignment, are not queued."""
     consumer = released(Client(EVENTS))
 
@@ -168,5 +168,9 @@ def test_nothing_is_fetched_while_many_batches_are_queued() -> None:
         assert len(consumer._queued) == QUEUED_BATCHES
         assert await fetch(lambda: consumer.begin_assignment({EVENTS})) is None, "all is held"
         assert consumer.fetches == 2
+        consumer._next[EVENTS] = 7
+        large = RecordBatch(EVENTS, Records.of([Record(6, 0, b"key", b"v" * QUEUED_BYTES)]))
+        consumer._queued.add(large)
+        assert await fetch(lambda: consumer.taken(large)) == (EVENTS, 8)
 
     asyncio.run(follow())

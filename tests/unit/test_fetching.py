@@ -19,7 +19,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.records import TICK_HEADER, Record
+from models.records import TICK_HEADER, Record, Records
 from streams import fetching
 from streams.clients import Reader
 from streams.fetching import FetchingError, RecordsThread, deliver_batches, records_of
@@ -129,6 +129,40 @@ def test_batches_hold_what_aiokafka_gives_one_at_a_time(
     response: tuple[bytes, int, list[tuple[int, int]], int],
 ) -> None:
     assert in_batches(*response) == one_at_a_time(*response)
+
+
+def test_a_response_is_unpacked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.1 MB were 2.4 GB of events: the worker took them at once, lost its heartbeats, and ended at each start."""
+    unpacked: list[int] = []
+
+    def counted(data: bytes) -> bytes:
+        unpacked.append(len(payload := fetching.zstd_decode(data)))
+        return payload
+
+    monkeypatch.setattr(fetching, "DECODERS", {CODECS["zstd"]: counted})
+    monkeypatch.setattr(fetching, "UNPACKED_BYTES", 250_000)
+    made = [[Record(n, n, b"k", b"v" * 50_000) for n in range(2)] for _ in range(10)]
+    batches = [batch_of(records, base=2 * number, codec=CODECS["zstd"]) for number, records in enumerate(made)]
+    found: list[Record] = []
+    for first in (0, 6, 12, 18):  # three batches each time, and the last one
+        assert len(found) == first
+        records, next_offset = in_batches(b"".join(batches[first // 2 :]), first, [], READ_COMMITTED)
+        found += records
+        assert next_offset == len(found)
+    assert [record.offset for record in found] == list(range(20))
+    assert len(unpacked) == 10
+
+
+def test_parts_keep_their_own_bytes_only() -> None:
+    log = [Record(n, n, b"k%d" % n, None if n == 3 else b"v" * 1_000) for n in range(10)]
+    parts = fetching.parts_of(Records.of(log).take(np.arange(10)), 4)
+    assert [one for part in parts for one in map(part.record, range(part.count))] == log
+    shared = Records.of(log).data.nbytes
+    assert [part.count for part in parts] == [4, 4, 2] and all(part.data.nbytes < shared for part in parts)
+    assert all(part.data.base is None for part in parts)
+    (whole,) = fetching.parts_of(records := Records.of(log), 10)
+    assert whole is records
+    assert fetching.parts_of(Records.of([]), 10) == []
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from models.outputs import BatchOutput
+from models.columns import Field
+from models.outputs import ROW_BYTES, BatchOutput
+from models.records import Record
 from sinks.parts import Added, Gathering, gathered
 from sinks.rows import VALUES, RowMaker
 from tests.small_logs import outputs, random_records, small_catalogue
@@ -67,3 +70,18 @@ def test_sources_are_not_mixed(small: list[BatchOutput]) -> None:
     mixed = [output for pair in zip(small, other, strict=False) for output in pair]
     found = _all(Gathering(1 << 20), mixed)
     assert {output.partition: len(output.columns) for output in found} == {0: 7 * len(other), 1: 50}
+
+
+def test_large_records_count_as_more_rows_of_those_that_wait(small: list[BatchOutput]) -> None:
+    """A million events of 60 KB would wait for a commit: limits are in rows."""
+    output = small[0]
+    assert output.rows - len(output.columns) < 30
+    columns = replace(output.columns, size=output.columns.size.copy())
+    columns.size[Field.PROPERTIES] = 60_000
+    large = replace(output, columns=columns)
+    assert large.rows - output.rows >= len(columns) * (60_000 // ROW_BYTES - 1)
+
+
+def test_bad_rows_count_by_their_bytes() -> None:
+    [output, _] = outputs(small_catalogue(), [Record(0, 1, b"k", b"x" * 1_000 * ROW_BYTES)], batch=1)
+    assert output.rows == 1_000
