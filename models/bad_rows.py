@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from enum import StrEnum
 from typing import Annotated, Final, NamedTuple
@@ -19,6 +20,8 @@ MAX_PUBLISHED_BYTES: Final = 1 << 20  # of a key, and of a value, on the topic o
 PROCESSOR: Final = "zhice"
 VERSION: Final = 2  # of the checks: grows when they accept or reject something else
 
+_TRUNCATED: Final = "Input data was truncated"  # as msgspec says it
+_WHITE: Final = b" \t\n\r"  # of JSON
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _PATH: Final = re.compile(r" - at `\$\.?(.*)`$")
 _MISSING: Final = re.compile(r"missing required field `(.*?)`")
@@ -102,7 +105,7 @@ def text_failure(value: bytes) -> Failure | None:
     try:
         _text(value)  # the whole text, before a type is expected of any part
     except msgspec.DecodeError as error:
-        return Failure(Reason.NOT_JSON, None, _one_line(error))
+        return Failure(Reason.NOT_JSON, None, _syntax_error(value, error))
     try:
         _object(value)
     except msgspec.ValidationError as error:
@@ -142,6 +145,20 @@ def _reason(message: str, path: str) -> Reason:
     if path == "event_time" and ("`int` >=" in message or "`int` <=" in message):
         return Reason.TIME_OUT_OF_RANGE
     return Reason.MISTYPED_FIELD
+
+
+def _syntax_error(value: bytes, error: msgspec.DecodeError) -> str:
+    """What msgspec says of a text; it calls some truncated that are whole."""
+    said = _one_line(error)
+    if said != _TRUNCATED:
+        return said
+    if not value.strip(_WHITE):
+        return "nothing but white space"
+    try:
+        json.loads(value)  # which lets strings have halves of surrogate pairs
+    except ValueError:
+        return said
+    return "a string has half of a surrogate pair"
 
 
 def _one_line(error: Exception) -> str:

@@ -51,6 +51,7 @@ class Telemetry:
         self.standby_behind: Callable[[], int | None] = _none  # records of the state that a standby has yet to read
         self.checkpointed_at = time.monotonic()
         self._strays_said = -STRAYS_SAID_S
+        self._stray_counts: Tally[int] = Tally()
         self.highwater: Callable[[int], int | None] = _unknown  # end offset of a partition, as the consumer saw it
         self._count_things()
         self._time_things()
@@ -112,12 +113,13 @@ class Telemetry:
     def strays(self, partition: int, count: int) -> None:
         """Events came to a partition that is not their customer's; the log says so now and then."""
         self._strays.labels(str(partition)).inc(count)
+        self._stray_counts[partition] += count
         if time.monotonic() - self._strays_said > STRAYS_SAID_S:
             self._strays_said = time.monotonic()
             log.warning(
-                "%d events in partition %d belong to others, and are sent on with the next checkpoint: their producer "
-                "partitions otherwise. With librdkafka set partitioner=murmur2_random",
-                count, partition,
+                "events in partition %d belong to others, %d so far, and are sent on with the next checkpoint: their "
+                "producer partitions otherwise. With librdkafka set partitioner=murmur2_random",
+                partition, self._stray_counts[partition],
             )  # fmt: skip
 
     def checkpointed(self, seconds: float) -> None:

@@ -135,6 +135,20 @@ def test_bad_values(value: Any, reason: Reason, field: str | None) -> None:
     assert "\n" not in row.detail
 
 
+@pytest.mark.parametrize(
+    ("value", "detail"),
+    [
+        (b'{"a": "\\ud83d"}', "a string has half of a surrogate pair"),
+        (b'"\\ud83d"', "a string has half of a surrogate pair"),
+        (b"  \r\n\t", "nothing but white space"),
+        (b'{"a": "\\ud83d', "Input data was truncated"),
+        (b'{"a": 1', "Input data was truncated"),
+    ],
+)
+def test_only_what_is_cut_is_called_truncated(value: bytes, detail: str) -> None:
+    assert bad_row(record(value)).detail == detail
+
+
 @pytest.mark.parametrize("key", [None, b"", b"c2", b"c1 ", b"\xff"])
 def test_the_key_is_the_customer_id(key: bytes | None) -> None:
     row = bad_row(record(event(), key))
