@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.texts import Bytes, Ints, Texts
+from models.texts import Bytes, Ints, Texts, starts_of
 
 TICK_HEADER: Final = ("zhice", b"tick")
 
@@ -94,19 +94,16 @@ class Records(NamedTuple):
         """Some of the records, in the same buffer."""
         return Records(self.data, *(column[which] for column in self[1:]))  # type: ignore[arg-type]
 
-    def apart(self) -> Records:
-        """The same over a buffer of their own: the stretch of this one in which they lie.
+    def packed(self) -> Records:
+        """The same over a buffer that holds nothing else.
 
         >>> two = Records.of([Record(0, 0, b"a", b"12"), Record(1, 0, None, b"345")])
-        >>> one = two.take(slice(1, 2)).apart()
-        >>> one.data.tobytes(), one.record(0).value
-        (b'345', b'345')
+        >>> two.take(slice(1, 2)).packed().data.tobytes()
+        b'345'
         """
-        starts, sizes = (np.concatenate(columns) for columns in zip(self.keys[1:], self.values[1:], strict=True))
-        some = sizes > 0
-        first, end = (int(starts[some].min()), int((starts + sizes)[some].max())) if some.any() else (0, 0)
-        key_start, value_start = (np.maximum(start - first, 0) for start in (self.key_start, self.value_start))
-        return self._replace(data=self.data[first:end].copy(), key_start=key_start, value_start=value_start)
+        keys, values = self.keys.packed(), self.values.packed()
+        key_start, value_start = starts_of(self.key_size), len(keys) + starts_of(self.value_size)
+        return self._replace(data=np.concatenate([keys, values]), key_start=key_start, value_start=value_start)
 
     def since(self, offset: int) -> Records:
         """The records from this offset on."""

@@ -135,7 +135,7 @@ def parts_of(records: Records, size: int | None) -> list[Records]:
     size = size or records.count
     if records.count <= size:
         return [records] if records.count else []
-    return [records.take(slice(first, first + size)).apart() for first in range(0, records.count, size)]
+    return [records.take(slice(first, first + size)).packed() for first in range(0, records.count, size)]
 
 
 class _Kept(MemoryRecords):  # type: ignore[misc]

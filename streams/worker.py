@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_SHARE = 10  # a checkpoint may cost one part in this many of the worker's time
 PAUSE_A_PAGE_S = 0.000_25  # after a cut, for record batches, which waited meanwhile: 100 ms for 25,000 rows
-STRAYS_KEPT = 100_000  # events to send on, beyond which a checkpoint does not wait
+STRAYS_KEPT_BYTES = 32 << 20  # of events to send on, beyond which a checkpoint does not wait
 REVOKE_SHARE = 0.7  # of the rebalance timeout that the checkpoint of a revocation may take
 FINISH_S = 15.0  # for the last checkpoint; SIGTERM promises 25 s in all
 
@@ -146,7 +146,7 @@ class Worker:
         belongs = take_strays(columns, self.settings.partitions)
         elsewhere = belongs[belongs != columns.partition]
         for partition in np.unique(elsewhere).tolist() if len(elsewhere) else ():
-            stray = Stray(partition, records.take(np.flatnonzero(belongs == partition)))
+            stray = Stray(partition, records.take(np.flatnonzero(belongs == partition)).packed())
             self._strays.setdefault(columns.partition, []).append(stray)
             self.telemetry.strays(columns.partition, stray.records.count)
 
@@ -214,8 +214,8 @@ class Worker:
         wait_s = min(
             max(CHECKPOINT_SHARE * self.checkpoint_took_s, self.settings.checkpoint_s), self.settings.checkpoint_max_s
         )
-        kept = sum(stray.records.count for strays in self._strays.values() for stray in strays)
-        return (kept > STRAYS_KEPT or time.monotonic() - self.checkpointed_at > wait_s) and any(
+        kept_bytes = sum(stray.records.data.nbytes for strays in self._strays.values() for stray in strays)
+        return (kept_bytes > STRAYS_KEPT_BYTES or time.monotonic() - self.checkpointed_at > wait_s) and any(
             shard.next_offset != self._saved.get(number) for number, shard in self.shards.items()
         )
 

@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from models.records import TICK_HEADER, Record, is_tick
-from streams import clients
+from streams import clients, fetching
 from streams.fetching import deliver_batches, records_of
 from streams.settings import Settings
 from streams.topics import ensure_topics
@@ -103,12 +103,17 @@ def test_what_was_sent_comes_back(codec: str | None, broker: Any, topic_prefix: 
     asyncio.run(asyncio.wait_for(check(), DEADLINE_S))
 
 
+@pytest.mark.parametrize("unpacked_bytes", [fetching.UNPACKED_BYTES, 500])
 @pytest.mark.parametrize("isolation", ["read_committed", "read_uncommitted"])
-def test_transactions(isolation: str, apache_kafka: Any, topic_prefix: str) -> None:
+def test_transactions(
+    isolation: str, unpacked_bytes: int, apache_kafka: Any, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a response is left in the middle of one, and the rest of it is fetched again."""
+    monkeypatch.setattr(fetching, "UNPACKED_BYTES", unpacked_bytes)
     tp = topic(apache_kafka, topic_prefix)
 
     async def check() -> None:
-        async with producing(apache_kafka, transactional_id=topic_prefix) as producer:
+        async with producing(apache_kafka, transactional_id=topic_prefix, compression_type="lz4") as producer:
             for number, aborted in enumerate([False, True, True, False]):
                 await producer.begin_transaction()
                 await send(producer, tp, 100 * number, 100)
