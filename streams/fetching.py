@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final
 
 import aiokafka
@@ -41,6 +42,7 @@ AIOKAFKA: Final = "0.14.0"
 THREAD_STOP_S: Final = 3.0
 MIN_RECORD_BYTES: Final = 7  # of a record on the wire
 UNPACKED_BYTES: Final = 32 << 20  # of a response for one partition, beyond which its other batches are fetched again
+PART_BYTES: Final = 64 << 20  # of keys and values that go through the worker together; Arrow has 2 GiB a column
 FETCH_WAIT_MS: Final = 100  # of a fetch that brings nothing; until it is over a broker gets no other one
 DECODERS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
     1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode,
@@ -130,12 +132,24 @@ class RecordsThread(AIOKafkaConsumerThread):
         return {tp: parts_of(records_of(batches), max_records) for tp, batches in fetched.items()}
 
 
-def parts_of(records: Records, size: int | None) -> list[Records]:
-    """The records in parts of at most `size`, each over its own bytes: one that waits keeps no others in memory."""
-    size = size or records.count
-    if records.count <= size:
-        return [records] if records.count else []
-    return [records.take(slice(first, first + size)).packed() for first in range(0, records.count, size)]
+def parts_of(records: Records, most: int | None) -> list[Records]:
+    """The records in parts of at most so many, and PART_BYTES; each has its own buffer, if there are several."""
+    firsts = _firsts(records, most or records.count)
+    if len(firsts) <= 1:
+        return [records][: len(firsts)]
+    return [records.take(slice(*ends)).packed() for ends in pairwise([*firsts, records.count])]
+
+
+def _firsts(records: Records, most: int) -> list[int]:
+    """The first record of each part; one that is larger than PART_BYTES is a part by itself."""
+    ends = np.cumsum(np.maximum(records.key_size, 0) + np.maximum(records.value_size, 0))
+    firsts, first, before = [], 0, 0
+    while first < records.count:
+        firsts.append(first)
+        fit = int(np.searchsorted(ends, before + PART_BYTES, "right"))
+        first = min(first + most, max(first + 1, fit))
+        before = int(ends[first - 1])
+    return firsts
 
 
 class _Kept(MemoryRecords):  # type: ignore[misc]

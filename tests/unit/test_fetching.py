@@ -165,6 +165,28 @@ def test_parts_keep_their_own_bytes_only() -> None:
     assert fetching.parts_of(Records.of([]), 10) == []
 
 
+@pytest.mark.parametrize(
+    ("sizes", "most", "counts"),
+    [
+        ([10] * 6, None, [6]),
+        ([10] * 6, 4, [4, 2]),
+        ([40] * 6, 4, [2, 2, 2]),
+        ([50, 50, 1], 9, [2, 1]),
+        ([500, 1, 500, 500], 9, [1, 1, 1, 1]),
+        ([99, 500], 1, [1, 1]),
+    ],
+)
+def test_parts_are_limited_by_bytes(
+    sizes: list[int], most: int | None, counts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One batch may become more than Arrow has in a column: then its partition was never worked through."""
+    monkeypatch.setattr(fetching, "PART_BYTES", 100)
+    log = [Record(n, n, None, b"v" * size) for n, size in enumerate(sizes)]
+    parts = fetching.parts_of(Records.of(log), most)
+    assert [part.count for part in parts] == counts
+    assert [one for part in parts for one in map(part.record, range(part.count))] == log
+
+
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 def test_each_codec(codec: int) -> None:
     made = [Record(n, n, b"k%d" % n, b"v" * n, (TICK_HEADER,) if n == 0 else ()) for n in range(500)]
