@@ -14,11 +14,12 @@ from aiokafka.structs import RecordMetadata
 
 from models.bad_rows import MAX_DETAIL_CHARS, MAX_PUBLISHED_BYTES, BadRow, Reason
 from models.records import Record, Records
-from streams.outputs import Outputs, TooLargeError, deliver
+from streams.outputs import Outputs, TooLargeError, deliver, digest
 from streams.settings import Settings
 from streams.state_log import Stray, send_on
 from streams.topics import TOPICS
 from streams.troubles import Troubles
+from tests.small_logs import outputs as batch_outputs
 from tests.small_logs import small_catalogue
 
 
@@ -26,8 +27,9 @@ class Builder:
     def __init__(self) -> None:
         self.records = 0
 
-    def append(self, **_: Any) -> object:
+    def append(self, **record: Any) -> object:
         self.records += 1
+        self.last = record
         return object()
 
     def record_count(self) -> int:
@@ -43,6 +45,7 @@ class Producer:
     def __init__(self, error: Exception | None = None) -> None:
         self.ends: dict[tuple[str, int], int] = {}
         self.error = error
+        self.sent: list[Any] = []
 
     async def start(self) -> None: ...
 
@@ -50,6 +53,7 @@ class Producer:
         return Builder()
 
     async def send_batch(self, builder: Builder, topic: str, *, partition: int) -> asyncio.Future[RecordMetadata]:
+        self.sent.append(builder)
         first = self.ends.get((topic, partition), 0)
         self.ends[topic, partition] = first + builder.record_count()
         acknowledged: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
@@ -119,3 +123,22 @@ def test_the_largest_bad_row_fits_into_its_topic() -> None:
     builder.append(timestamp=0, key=row.key, value=msgspec.json.encode(row), headers=[])
     (limit,) = (topic.settings["max.message.bytes"] for topic in TOPICS if topic.kind == "bad-rows")
     assert 3 * MAX_PUBLISHED_BYTES < len(builder._build()) < int(limit)
+
+
+def test_a_bad_row_that_was_cut_is_known_again() -> None:
+    """A replay makes the same of it, and does not send it a second time."""
+    large = Record(0, 1, b"k", b"x" * (3 * MAX_PUBLISHED_BYTES))
+    [output, _] = batch_outputs(small_catalogue(), [large], batch=1)
+
+    async def send() -> None:
+        with mock.patch("streams.clients.producer", return_value=(producer := Producer())):
+            outputs = Outputs(Settings(partitions=1), small_catalogue(), Troubles())
+            await outputs.start()
+        await outputs.publish(output)
+        [batch] = producer.sent
+        assert len(batch.last["value"]) < 2 * MAX_PUBLISHED_BYTES
+        outputs.remember("zhice.bad-rows", 0, 0, [digest(batch.last["key"], batch.last["value"])])
+        await outputs.publish(output)
+        assert outputs.repeats == 1 and producer.sent == [batch]
+
+    asyncio.run(send())
