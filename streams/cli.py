@@ -19,7 +19,7 @@ from click.shell_completion import get_completion_class
 from models.errors import UserError
 from streams import settings as worker_settings
 from streams.options import refuse, setting_options
-from streams.start import INTERRUPTED, STOPPED, run  # noqa: F401  console scripts of before call it here
+from streams.start import INTERRUPTED, STOPPED
 
 CATALOGUE = setting_options("catalogue")
 KEEP_HOURS = 168  # as Delta has it
