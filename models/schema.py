@@ -16,6 +16,7 @@ from models.events import MAX_EVENT_BYTES, MAX_ID_CHARS, Event, PropertyType
 from models.published import Decision, Transition, Trigger
 
 Schema: TypeAlias = dict[str, Any]
+_KEY_LIMITS: Final[Schema] = {"minLength": 1, "maxLength": MAX_ID_CHARS}
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 OUTPUTS: Final[Mapping[str, tuple[type[Struct], str]]] = {
@@ -66,7 +67,7 @@ def _event_type_schema(name: str, properties: Mapping[str, PropertyType], keys: 
     schema["title"] = f"Event {name}"
     schema["properties"]["event"] = {"const": name}
     schema["properties"]["properties"]["properties"] = {
-        property_: _property_schema(declared) | (_key_limits() if property_ in keys else {})
+        property_: _property_schema(declared) | (_KEY_LIMITS if property_ in keys else {})
         for property_, declared in properties.items()
     }
     return schema
@@ -80,10 +81,6 @@ def _property_schema(declared: PropertyType) -> Schema:
         "description": "Expressions compare with the examples; other values are kept as they are.",
         "examples": list(declared),
     }
-
-
-def _key_limits() -> Schema:
-    return {"minLength": 1, "maxLength": MAX_ID_CHARS}
 
 
 def _struct_schema(struct: type[Struct], title: str) -> Schema:

@@ -147,8 +147,8 @@ def _held(shard: Shard, closing: pages.Closing, committed: dict[bytes, bytes]) -
     except KeyError as key:
         raise pages.PageError(f"a record of the state is damaged: page {key} is missing") from None
     kept, gone = resumed(unpacked(blobs)[: closing.held], shard.layout, shard.rows)
-    lines = (f"rule {rule}: gone, with {count} candidates that were held" for rule, count in sorted(gone.items()))
-    shard.migration = [*shard.migration, *lines]
+    for rule, count in sorted(gone.items()):
+        shard.migration.append(f"rule {rule}: gone, with {count} candidates that were held")
     return kept
 
 

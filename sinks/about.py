@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +42,14 @@ def known_of_lake(place: Path) -> dict[str, Any]:
             f"{place / ABOUT} is damaged; the tables beside it may be whole: delete it, and the next worker with this "
             "lake writes it anew"
         ) from None
+
+
+def other_than(known: Mapping[str, Any], wanted: Mapping[str, str | None]) -> str | None:
+    """In words, the first thing that a lake is of another one than wanted; what either does not say may be any."""
+    for what, value in wanted.items():
+        if value and known.get(what) and known[what] != value:
+            return f"is of {what} {known[what]}, not {value}"
+    return None
 
 
 def about_lake(place: Path) -> dict[str, Any]:

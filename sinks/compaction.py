@@ -52,7 +52,8 @@ def _compact(place: Path, files_a_day: int, keep_hours: int | None) -> Compacted
     if len(files) > files_a_day * len({os.path.dirname(file) for file in files}):
         before = delta.version()
         delta.optimize.compact(writer_properties=SNAPSHOTS if place.name == FEATURES else PARQUET)
-        sync(*(Path(unquote(file)) for file in set(delta.file_uris()) - set(files)))
+        merged = [Path(unquote(file)) for file in set(delta.file_uris()) - set(files)]
+        sync(*merged, *{file.parent for file in merged})
         sync_log(place, before, delta.version())
     removed = [] if keep_hours is None else delta.vacuum(keep_hours, dry_run=False, enforce_retention_duration=False)
     return Compacted(place.name, len(files), len(delta.file_uris()), len(removed))

@@ -17,7 +17,7 @@ from models.catalogue import CUSTOMER, Catalogue, Feature, concerned_events, ent
 from models.expressions import Kind, names_in, parse, to_duckdb
 from models.layout import OTHER_TEXT
 from models.windows import DAY_MS, tile_count
-from sinks.about import about_lake
+from sinks.about import about_lake, other_than
 from sinks.lake import connect, interruptible, quoted
 from sinks.writer import LakeError
 
@@ -95,11 +95,8 @@ def _check_catalogue(connection: duckdb.DuckDBPyConnection, place: Path, catalog
     """Raises LakeError where the lake cannot be of this catalogue."""
     about = about_lake(place)
     known, version = about["catalogue"], about["catalogue_version"]
-    for what, wanted in (("catalogue", catalogue.name), ("time_zone", catalogue.time_zone)):
-        if about.get(what, wanted) != wanted:
-            raise LakeError(
-                f"the lake at {place} is of {what} {about[what]}, not {wanted}; name its own by --catalogue"
-            )
+    if other := other_than(about, {"catalogue": catalogue.name, "time_zone": catalogue.time_zone}):
+        raise LakeError(f"the lake at {place} {other}; name its own by --catalogue")
     types = {name: type_ for name, type_, *_ in connection.execute("DESCRIBE features").fetchall()}
     for feature in catalogue.features:
         wanted = COLUMN_TYPES[catalogue.feature_types[feature.name].kind]

@@ -21,7 +21,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from models.catalogue import Catalogue
 from models.errors import UserError
 from models.outputs import BatchOutput
-from sinks.about import known_of_lake
+from sinks.about import known_of_lake, other_than
 from sinks.day_files import remove, write_days
 from sinks.durable import sync_log
 from sinks.parts import SMALL_BYTES, Added, Gathering, Part, gathered, let_go, source_of
@@ -60,6 +60,7 @@ class Lake:
         except (OSError, DeltaError) as error:
             raise LakeError(f"the lake at {self.path} cannot be opened: {error}") from error
         self._committed: dict[tuple[str, str], int] = {}
+        self._synced = {name: delta.version() for name, (_, delta) in self._tables.items()} if durable else {}
 
     def _open(self, table: LakeTable) -> DeltaTable:
         place = self.path / table.name
@@ -96,12 +97,9 @@ class Lake:
     def _check_is_of(self, catalogue: Catalogue, topic: str | None) -> dict[str, Any]:
         """What it is of. Raises LakeError where that is another catalogue, time zone or topic: rows would be mixed."""
         known = known_of_lake(self.path)
-        for what, wanted in (("catalogue", catalogue.name), ("time_zone", catalogue.time_zone), ("topic", topic)):
-            if wanted and (known.get(what) or wanted) != wanted:
-                raise LakeError(
-                    f"the lake at {self.path} is of {what} {known[what]}, not {wanted}; "
-                    "take another folder for the lake"
-                )
+        wanted = {"catalogue": catalogue.name, "time_zone": catalogue.time_zone, "topic": topic}
+        if other := other_than(known, wanted):
+            raise LakeError(f"the lake at {self.path} {other}; take another folder for the lake")
         return known
 
     def _describe(self, topic: str | None) -> None:
@@ -195,6 +193,7 @@ class Lake:
         try:
             for name in list(self._rows):
                 self._append(name, self._rows[name], positions)
+                self._sync(name)
                 del self._rows[name]
         except (OSError, DeltaError) as error:
             raise LakeError(f"the lake at {self.path} cannot be written: {error}") from error
@@ -226,7 +225,6 @@ class Lake:
     def _write(self, table: LakeTable, delta: DeltaTable, rows: pa.Table, moved: dict[str, int]) -> None:
         place = self.path / table.name
         files = write_days(place, table, rows, self._make, durable=self.durable)
-        before = delta.version()
         transactions = [Transaction(source, at) for source, at in moved.items()]
         try:
             delta.create_write_transaction(
@@ -236,5 +234,10 @@ class Lake:
             remove(place, files)
             raise
         delta.update_incremental()
+
+    def _sync(self, name: str) -> None:
+        """Write a table's log through to the disk, as far as that was not done: what fails is tried again."""
         if self.durable:
-            sync_log(place, before, delta.version())
+            version = self._tables[name][1].version()
+            sync_log(self.path / name, self._synced[name], version)
+            self._synced[name] = version

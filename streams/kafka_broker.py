@@ -6,7 +6,6 @@ For tests and benchmarks, and for `zhice broker --apache`. Needs Java 17; Maven 
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import os
@@ -16,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -168,12 +167,7 @@ class ApacheKafka(BrokerProcess):
 
     def _formatted(self, jars: Path) -> Path:
         """A controller's folder of data as the tool formats it, with some ids. Raises BrokerError."""
-        formatted = jars.parent / f"{jars.name}-formatted"
-        if not formatted.is_dir():
-            with _locked(formatted):
-                if not formatted.is_dir():
-                    self._format_into(formatted)
-        return formatted
+        return _made_once(jars.parent / f"{jars.name}-formatted", self._format_into)
 
     def _format_into(self, place: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f"{place.name}-", dir=place.parent) as folder:
@@ -209,21 +203,18 @@ def missing_for_apache_kafka() -> str:
 
 def resolve_jars() -> Path:
     """Folder with the jars, resolved by Maven if they are not there yet. Raises BrokerError."""
-    jars = _jars_folder()
-    if not jars.is_dir():
-        jars.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(jars):
-            if not jars.is_dir():
-                _resolve_into(jars)
-    return jars
+    return _made_once(_jars_folder(), _resolve_into)
 
 
-@contextlib.contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    """Parallel test runs make what goes there once."""
-    with (place.parent / f"{place.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed
-        yield
+def _made_once(place: Path, make: Callable[[Path], None]) -> Path:
+    """A file or folder that is kept; made where it is not there yet, by the first of those that run in parallel."""
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with (place.parent / f"{place.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed
+            if not place.exists():
+                make(place)
+    return place
 
 
 def _archive_options(jars: Path) -> list[str]:
@@ -231,11 +222,7 @@ def _archive_options(jars: Path) -> list[str]:
 
     The first start of a Java makes the archive; where it cannot, it leaves an empty file, and there is no option.
     """
-    archive = jars.parent / f"{jars.name}-java-{java_version()}.jsa"
-    if not archive.exists():
-        with _locked(jars):
-            if not archive.exists():
-                _make_archive(archive)
+    archive = _made_once(jars.parent / f"{jars.name}-java-{java_version()}.jsa", _make_archive)
     return [f"-XX:SharedArchiveFile={archive}"] if archive.stat().st_size else []
 
 

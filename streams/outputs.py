@@ -131,9 +131,7 @@ class Outputs:
         return self._sent.pop(partition, [])
 
     async def settle(self, sent: list[Sent]) -> None:
-        """Wait until all of it is acknowledged. Raises KafkaError, TooLargeError for what failed; it then counts as not
-        sent.
-        """
+        """Wait until all of it is acknowledged. Raises as `taken`; what failed then counts as not sent."""
         with self.troubles.named("the broker", "the broker does not acknowledge what the worker sent"):
             for number, one in enumerate(sent, 1):
                 metadata = await taken(one)

@@ -32,10 +32,8 @@ def serve(settings: Settings) -> None:
     ensure_kernels()
     catalogue = read_catalogue(settings.catalogue)
     ensure_topics(settings)
-    layout, lake = (
-        Layout.compile(catalogue),
-        Lake(settings.lake, catalogue, topic=settings.topic("events"), durable=True),
-    )
+    layout = Layout.compile(catalogue)
+    lake = Lake(settings.lake, catalogue, topic=settings.topic("events"), durable=True)
     log.info(
         "%s: catalogue %s %s, broker %s, lake %s",
         settings.app, catalogue.name, catalogue.version, settings.broker, settings.lake,

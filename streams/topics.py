@@ -93,9 +93,10 @@ def ensure_topics(settings: Settings, *, keep_forever: bool = False) -> list[Top
     wanted = {settings.topic(topic.kind): topic.config(keep_forever, settings.replication) for topic in TOPICS}
     admin = _connect(settings)
     try:
-        _checked(admin, settings, wanted, keep_forever)
-        made = _make_missing(admin, settings, wanted)
-        differences = _checked(admin, settings, wanted, keep_forever)
+        differences, made = _checked(admin, settings, wanted, keep_forever), set[str]()
+        if missing := {name: config for name, config in wanted.items() if name not in differences}:
+            made = _make(admin, settings, missing)
+            differences = _checked(admin, settings, wanted, keep_forever)
     except KafkaError as error:
         raise TopicError(f"topics {settings.prefix}.* cannot be made or read: {_words(error)}") from error
     finally:
@@ -132,16 +133,11 @@ def _connect(settings: Settings) -> KafkaAdminClient:
         ) from error
 
 
-def _make_missing(admin: KafkaAdminClient, settings: Settings, wanted: Mapping[str, dict[str, str]]) -> set[str]:
-    present = _partition_counts(admin)
-    missing = {
-        name: {"num_partitions": settings.partitions, "replication_factor": settings.replication, "configs": config}
-        for name, config in wanted.items()
-        if name not in present
-    }
-    if not missing:
-        return set()
-    answers = admin.create_topics(missing, raise_errors=False)["topics"]
+def _make(admin: KafkaAdminClient, settings: Settings, missing: Mapping[str, dict[str, str]]) -> set[str]:
+    """Make topics with these settings; returns those that nobody else has made meanwhile."""
+    sizes = {"num_partitions": settings.partitions, "replication_factor": settings.replication}
+    made = {name: sizes | {"configs": config} for name, config in missing.items()}
+    answers = admin.create_topics(made, raise_errors=False)["topics"]
     for answer in answers:
         error = for_code(answer["error_code"])
         # another worker may have been quicker: then the topic is checked as any other that is there

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sinks.compaction import compact
-from sinks.writer import Lake
+from sinks.lake import connect
+from sinks.writer import Lake, LakeError
 from tests.small_logs import FEW_DAYS, outputs, random_records, small_catalogue
 
 
@@ -56,3 +57,26 @@ def test_so_is_what_compaction_merges(tmp_path: Path, synced: list[Path]) -> Non
     fill(Lake(tmp_path / "lake", small_catalogue(), durable=True))
     compact(tmp_path / "lake", files_a_day=1)
     assert_durable(tmp_path / "lake", synced)
+
+
+def test_what_could_not_be_written_through_is_tried_again_and_doubles_nothing(
+    tmp_path: Path, synced: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(tmp_path / "lake", small_catalogue(), durable=True)
+    (output,) = outputs(small_catalogue(), random_records(3, 300, FEW_DAYS))[:1]
+    lake.add(output)
+    fsync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".json"):
+            raise OSError("no such disk any more")
+        fsync(descriptor)
+
+    with monkeypatch.context() as broken, pytest.raises(LakeError, match="no such disk"):
+        broken.setattr(os, "fsync", fail)
+        lake.commit()
+    lake.commit()
+    assert_durable(tmp_path / "lake", synced)
+    with connect(tmp_path / "lake") as connection:
+        found = connection.execute('SELECT count(*), count(DISTINCT "offset") FROM events').fetchall()
+    assert found[0][0] == found[0][1] > 0
